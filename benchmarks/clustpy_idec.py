@@ -25,17 +25,11 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--data", required=True, help="npz file with the keys data and target"
-    )
+    parser.add_argument("--data", required=True, help="npz file with the keys data and target")
     parser.add_argument("--n", type=int, default=20_000, help="take the first N images")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--pretrain-epochs", type=int, default=100, help="ClustPy's default: 100"
-    )
-    parser.add_argument(
-        "--epochs", type=int, default=150, help="ClustPy's default: 150"
-    )
+    parser.add_argument("--pretrain-epochs", type=int, default=100, help="ClustPy's default: 100")
+    parser.add_argument("--epochs", type=int, default=150, help="ClustPy's default: 150")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--layers", type=int, nargs="+", default=[500, 500, 2000])
     parser.add_argument("--embedding-size", type=int, default=10)
@@ -45,8 +39,8 @@ def parse_arguments():
         "--scaling",
         choices=["znorm", "unit"],
         default="znorm",
-        help="znorm: (x - mean) / std over all pixels of all images, as in ClustPy's MNIST "
-        "examples; unit: [0, 1]",
+        help="znorm: (x - mean) / std over all pixels of all images, as in "
+        "ClustPy's MNIST examples; unit: [0, 1]",
     )
     return parser.parse_args()
 
@@ -100,7 +94,7 @@ def peak_rss_mb():
 
 
 def clustering_accuracy(y_true, y_pred):
-    """Share of rows that agree under the best one-to-one matching of clusters and classes."""
+    """Share of rows in agreement, clusters matched one to one with classes at best."""
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics.cluster import contingency_matrix
 
