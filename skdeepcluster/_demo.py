@@ -1,6 +1,7 @@
 """The demo: every method of the package beside KMeans, as a table and a picture."""
 
 import argparse
+import math
 import sys
 import time
 import zipfile
@@ -17,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdeepcluster import StatDEC
+from skdeepcluster._training._device import resolve_device
 from skdeepcluster.metrics import clustering_accuracy
 
 #: The methods that the demo runs, by their name on the command line.
@@ -230,8 +232,9 @@ def demo(args: argparse.Namespace) -> None:
         _say(no_picture)
     chosen = METHODS if args.method is None or "all" in args.method else args.method
     shape = " x ".join(map(str, data.X.shape[1:]))
-    _say(f"{len(data.X)} samples of {shape}, {n_clusters} clusters")
     try:
+        device = resolve_device(args.device)
+        _say(f"{len(data.X)} samples of {shape}, {n_clusters} clusters, on {device}")
         results = [run_kmeans(data, n_clusters, args.seed)]
         for name in dict.fromkeys(chosen):
             results.append(run_method(METHODS[name], data, n_clusters, args))
@@ -245,8 +248,11 @@ def demo(args: argparse.Namespace) -> None:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected a positive number, got {text}")
     return value
 

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from skdeepcluster import _demo
 from skdeepcluster._demo import IMAGES_PER_CLUSTER, main, mosaic
 from skdeepcluster.metrics import clustering_accuracy
+
+METHODS = dict(_demo.METHODS)
 
 
 class Nearest:
@@ -39,7 +42,7 @@ class Refusing(Nearest):
     """A method that does not like what it gets."""
 
     def fit_predict(self, X):
-        raise ValueError("device must be one of these,\n got 'abacus'.")
+        raise ValueError("gamma must be positive,\n got -1.")
 
 
 @pytest.fixture(autouse=True)
@@ -256,6 +259,7 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_run(argv, messag
         ["demo", "--n-clusters", "0"],
         ["demo", "--n-clusters", "2.5"],
         ["demo", "--max-time", "-1"],
+        ["demo", "--max-time", "soon"],
         ["demo", "--seed", "x"],
         ["demo", "--seed", "-1"],
     ],
@@ -267,12 +271,18 @@ def test_bad_command_lines_show_the_usage(argv, capsys):
     assert "usage: python -m skdeepcluster" in capsys.readouterr().err
 
 
+def test_an_unknown_device_is_refused_before_the_run(images, capsys):
+    assert main(["demo", "--data", save(data=images[0]), "--device", "abacus"]) == 2
+    captured = capsys.readouterr().err
+    assert re.fullmatch(r"error: device='abacus' is not .*\n", captured)
+
+
 def test_what_a_method_refuses_is_one_line(images, capsys, monkeypatch):
     monkeypatch.setattr(_demo, "METHODS", {"refusing": Refusing})
     file = save(data=images[0], target=images[1])
-    assert main(["demo", "--data", file, "--device", "abacus"]) == 2
+    assert main(["demo", "--data", file]) == 2
     *_, last = capsys.readouterr().err.splitlines()
-    assert last == "error: device must be one of these, got 'abacus'."
+    assert last == "error: gamma must be positive, got -1."
 
 
 def test_interrupt_ends_without_a_traceback(images, capsys, monkeypatch):
@@ -283,6 +293,18 @@ def test_interrupt_ends_without_a_traceback(images, capsys, monkeypatch):
     file = save(data=images[0], target=images[1])
     assert main(["demo", "--data", file]) == 130
     assert capsys.readouterr().err.endswith("interrupted\n")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_real_methods_run(name, images, capsys, monkeypatch):
+    monkeypatch.setattr(_demo, "METHODS", METHODS)
+    file = save(data=images[0], target=images[1])
+    with pytest.warns(ConvergenceWarning):  # half a second is not meant to be enough
+        assert main(["demo", "--data", file, "--method", name, "--max-time", "0.5"]) == 0
+    captured = capsys.readouterr()
+    assert table_of(captured.out)[2][0].lower() == name
+    assert "epoch" in captured.err  # progress is shown
+    assert Path("skdeepcluster-demo.png").exists()
 
 
 def test_table_has_the_metrics_of_the_labels(capsys):
