@@ -1,0 +1,322 @@
+"""The scikit-learn side that all methods share: parameters, validation, fitted attributes."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin
+from sklearn.base import TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from skdeepcluster import _persistence
+from skdeepcluster._layout import check_image_shape, flatten_rows, make_preprocessor
+from skdeepcluster._training import ClusteringNet, TensorSource
+from skdeepcluster._training._checkpoint import fingerprint
+from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
+from skdeepcluster._training._seeding import seeded
+from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+
+#: Parameters that do not shape the result of a run, and so not the name of its checkpoint.
+_INCIDENTAL = {"device", "compile", "callbacks", "checkpoint", "max_time", "verbose"}
+
+#: Dtypes that torch selects rows from; arrays of others are copied.
+_TENSOR_DTYPES = {
+    np.dtype(name)
+    for name in ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
+}
+
+
+class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """What all deep clustering estimators have in common; not an estimator by itself.
+
+    A method has a constructor with the common parameters and its own, and says
+
+    - `_networks`: the names that `network` takes;
+    - `_check_own_parameters`: checks of its own parameters;
+    - `_make_net`: the net that does the work;
+    - `_assign`: soft assignments of a batch; `_embed`: its embedding;
+    - `_collect`: fitted attributes of its own.
+    """
+
+    _networks: tuple[str, ...] = ("auto",)
+
+    # ------------------------------------------------------------------ scikit-learn's methods
+
+    def fit(self, X, y=None):
+        """Cluster X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d), (n, H, W), (n, H, W, C) or (n, C, H, W)
+            Feature vectors, or images; images may also come as rows of shape (n, d) with
+            `image_shape`. Any real dtype; float32, float64 and 8-bit images are not copied.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or X is not as it must be; the message names the value. If X has fewer
+            rows than `n_clusters`.
+        TypeError
+            If a parameter has a wrong type.
+        FloatingPointError
+            If a term of the objective stops being finite; the message names it and the epoch.
+        CheckpointError
+            If the checkpoint is damaged or cannot be written; the message names the file.
+        KeyboardInterrupt
+            On Ctrl-C, at the end of the step, after the checkpoint was written.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the run ended before it converged, or with empty clusters.
+        """
+        self._check_parameters()
+        X, row_shape = self._check_X(X, reset=True)
+        if len(X) < self.n_clusters:
+            raise ValueError(f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}.")
+        preprocess = make_preprocessor(X, row_shape, self.image_shape, self.scaling)
+        device = resolve_device(self.device)
+        seed = _draw_seed(self.random_state)
+        source = TensorSource(X, preprocess, device)
+        with seeded(seed, device):
+            net = self._make_net(
+                preprocess.input_shape,
+                len(X),
+                seed=seed,
+                device=device,
+                precision=resolve_precision(self.precision, device),
+                batch_size=self.batch_size,
+                compile=self.compile,
+                max_time=self.max_time,
+                checkpoint=self._checkpoint_path(X, seed),
+                callbacks=self.callbacks,
+                verbose=self.verbose,
+            )
+            net.fit(source)
+        self._preprocess = preprocess
+        self._row_shape = row_shape or X.shape[1:]
+        self.net_ = net
+        rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+        self.history_ = rows
+        self.n_iter_ = sum(row["phase"] == self._clustering_phase for row in rows)
+        self._collect()
+        net.trim_for_prediction()
+        self.labels_ = self._map(source, self._assign).argmax(axis=1)
+        self._warn_about(net)
+        return self
+
+    def predict(self, X) -> np.ndarray:
+        """Assign rows to the most probable cluster.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+        """
+        return self.predict_proba(X).argmax(axis=1)
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Soft assignments of rows to clusters.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n, n_clusters), float32
+            Rows sum to one.
+        """
+        return self._map(self._source(X), self._assign)
+
+    def transform(self, X) -> np.ndarray:
+        """Embed rows.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n, embedding dimension), float32
+        """
+        return self._map(self._source(X), self._embed)
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to one safetensors file, whole or not at all.
+
+        The file holds tensors, and as JSON the parameters and what else `predict` needs; nothing in
+        it is ever executed. :func:`skdeepcluster.load` reads it. `callbacks` are not kept, and a
+        `network` or another function that you passed must be passed to `load` again.
+
+        Parameters
+        ----------
+        path : str or path
+            The file to write.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        """
+        check_is_fitted(self)
+        _persistence.save(self, path)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    @property
+    def _n_features_out(self) -> int:
+        return self._embedding_dim
+
+    # ------------------------------------------------------------------ what a method provides
+
+    _clustering_phase = "clustering"
+
+    def _check_own_parameters(self) -> None:
+        raise NotImplementedError
+
+    def _make_net(self, input_shape: tuple[int, ...], n_samples: int, **common) -> ClusteringNet:
+        raise NotImplementedError
+
+    def _assign(self, x: torch.Tensor) -> torch.Tensor:
+        """Return assignments (b, K) of a batch of inputs."""
+        raise NotImplementedError
+
+    def _embed(self, x: torch.Tensor) -> torch.Tensor:
+        """Return embeddings (b, e) of a batch of inputs."""
+        raise NotImplementedError
+
+    def _collect(self) -> None:
+        """Set the fitted attributes of the method's own, from `net_`."""
+
+    def _own_state(self) -> dict:
+        """Return what `save` must keep beside modules and common attributes, for JSON."""
+        return {}
+
+    def _load_own_state(self, state: dict) -> None:
+        """Restore it into `net_`."""
+
+    def _empty_net(self, input_shape: tuple[int, ...], n_samples: int) -> ClusteringNet:
+        """Return a net that was not trained, for `load` to fill."""
+        device = resolve_device(self.device)
+        with seeded(0, device):
+            net = self._make_net(
+                input_shape, n_samples, seed=0, device=device, batch_size=self.batch_size
+            )
+            return net.initialize()
+
+    # ------------------------------------------------------------------ validation
+
+    def _check_parameters(self) -> None:
+        check_integer("n_clusters", self.n_clusters, minimum=1)
+        check_integer("max_epochs", self.max_epochs, minimum=0)
+        check_integer("batch_size", self.batch_size, minimum=1)
+        check_integer("verbose", int(self.verbose), minimum=0)
+        check_real("learning_rate", self.learning_rate, exclusive=True)
+        if self.max_time is not None:
+            check_real("max_time", self.max_time)
+        if not callable(self.network):
+            check_choice("network", self.network, self._networks)
+        if self.image_shape is not None:
+            check_image_shape(self.image_shape)
+        check_choice("scaling", self.scaling, ("auto", None))
+        check_choice("precision", self.precision, PRECISIONS)
+        check_boolean("compile", self.compile)
+        if not isinstance(self.device, str):
+            raise TypeError(f"device must be a string such as 'auto' or 'cpu', got {self.device!r}.")
+        if self.checkpoint is not None and not isinstance(self.checkpoint, str | Path):
+            raise TypeError(f"checkpoint must be a folder's path or None, got {self.checkpoint!r}.")
+        self._check_own_parameters()
+
+    def _check_X(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
+        """Validate rows and return them as (n, D), and the shape that an image had."""
+        X, row_shape = flatten_rows(X)
+        X = validate_data(self, X, reset=reset, ensure_min_samples=1)
+        if X.dtype.newbyteorder("=") not in _TENSOR_DTYPES:
+            X = X.astype(np.float32 if X.dtype.kind in "bu" else np.float64)
+        if not X.dtype.isnative or any(stride < 0 for stride in X.strides):
+            X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
+        return X, row_shape
+
+    def _checkpoint_path(self, X: np.ndarray, seed: int) -> Path | None:
+        if self.checkpoint is None:
+            return None
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in _INCIDENTAL}
+        # A generator's repr names its address; the seed drawn from it is what counts.
+        if self.random_state is not None:
+            params["random_state"] = seed
+        name = type(self).__name__
+        return Path(self.checkpoint) / f"{name}-{fingerprint(name, params, X)}.checkpoint"
+
+    # ------------------------------------------------------------------ inference
+
+    def _source(self, X: Any) -> TensorSource:
+        check_is_fitted(self)
+        X, row_shape = self._check_X(X, reset=False)
+        if row_shape is not None and row_shape != self._row_shape and len(self._row_shape) > 1:
+            raise ValueError(
+                f"X has rows of shape {row_shape}, but the estimator was fitted on rows of "
+                f"shape {self._row_shape}."
+            )
+        return TensorSource(X, self._preprocess, self.net_.device)
+
+    def _map(self, source: TensorSource, function: Callable) -> np.ndarray:
+        return self.net_.map_rows(source, function).cpu().numpy()
+
+    def _check_embedding(self, Z: Any) -> np.ndarray:
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=np.float32)
+        if Z.shape[1] != self._embedding_dim:
+            raise ValueError(
+                f"embeddings must have {self._embedding_dim} columns, got {Z.shape[1]}."
+            )
+        return np.ascontiguousarray(Z)
+
+    # ------------------------------------------------------------------ convergence
+
+    def _warn_about(self, net: ClusteringNet) -> None:
+        sizes = np.bincount(self.labels_, minlength=self.n_clusters)
+        found = int((sizes > 0).sum())
+        name = type(self).__name__
+        if net.stopped_by_ == "max_time":
+            _warn(f"{name} was ended by max_time={self.max_time} s before it converged.")
+        elif not net.converged_ and self.max_epochs > 0 and net.stopped_by_ is None:
+            _warn(
+                f"{name} did not converge within max_epochs={self.max_epochs}. "
+                "Increase max_epochs or tol."
+            )
+        if found < self.n_clusters:
+            collapsed = "all rows are in one cluster" if found == 1 else f"{found} have rows"
+            _warn(f"{name} was to find {self.n_clusters} clusters, but {collapsed}.")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+
+def _draw_seed(random_state: Any) -> int:
+    """Draw a seed without touching numpy's global generator.
+
+    None draws a fresh one, an int gives the same one always, a RandomState is advanced.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    return int(check_random_state(random_state).randint(2**31 - 1))

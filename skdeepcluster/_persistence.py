@@ -1,0 +1,168 @@
+"""Saving fitted estimators without pickle: one safetensors file with JSON in its header."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import save as to_safetensors
+
+from skdeepcluster._training import Preprocessor
+
+FORMAT = 1
+
+
+class LoadError(ValueError):
+    """A file that :func:`skdeepcluster.load` refuses; the message names it and what is wrong."""
+
+
+def save(estimator, path: str | Path) -> None:
+    """Write `estimator` to `path` atomically; see `DeepClusterer.save`."""
+    path = Path(path)
+    tensors = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name in estimator.net_._modules
+        for key, value in getattr(estimator.net_, f"{name}_").state_dict().items()
+    }
+    tensors["labels"] = torch.from_numpy(np.ascontiguousarray(estimator.labels_))
+    preprocess = estimator._preprocess
+    tensors["shift"] = torch.from_numpy(preprocess.shift)
+    tensors["factor"] = torch.from_numpy(preprocess.factor)
+    params, left_out = _plain(estimator.get_params(deep=False))
+    description = {
+        "format": FORMAT,
+        "estimator": type(estimator).__name__,
+        "params": params,
+        "left_out": left_out,
+        "input_shape": list(preprocess.input_shape),
+        "channels_last": preprocess.channels_last,
+        "row_shape": list(estimator._row_shape),
+        "n_features_in": estimator.n_features_in_,
+        "feature_names_in": _names(estimator),
+        "n_samples": len(estimator.labels_),
+        "n_iter": estimator.n_iter_,
+        "history": estimator.history_,
+        "own": estimator._own_state(),
+    }
+    content = to_safetensors(tensors, {"skdeepcluster": json.dumps(description)})
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | Path, estimators: dict[str, type], **params) -> Any:
+    """Read what :func:`save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    estimators : dict of str to class
+        The estimators that may be in the file.
+    **params
+        Parameters in place of the saved ones.
+
+    Raises
+    ------
+    LoadError
+        If the file is not one of ours, or is damaged, or does not fit together.
+    """
+    path = Path(path)
+    description, tensors = _read(path)
+    try:
+        return _rebuild(description, tensors, estimators, params)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise LoadError(f"cannot load {path}: {error}") from error
+
+
+def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    try:
+        with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        description = json.loads(metadata["skdeepcluster"])
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise LoadError(f"{path} is not a saved estimator, or it is damaged: {error}") from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        found = description.get("format") if isinstance(description, dict) else description
+        raise LoadError(f"{path} has format {found!r}, this version reads format {FORMAT}.")
+    return description, tensors
+
+
+def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], params: dict) -> Any:
+    name = description["estimator"]
+    if name not in estimators:
+        raise ValueError(f"unknown estimator {name!r}, expected one of {sorted(estimators)}.")
+    missing = set(description["left_out"]) - set(params)
+    if missing:
+        raise ValueError(f"pass {', '.join(sorted(missing))} to load: functions are not saved.")
+    estimator = estimators[name](**{**_tuples(description["params"]), **params})
+    estimator._check_parameters()
+    input_shape = tuple(description["input_shape"])
+    estimator._preprocess = Preprocessor(
+        input_shape,
+        description["channels_last"],
+        tensors.pop("shift").numpy(),
+        tensors.pop("factor").numpy(),
+    )
+    estimator._row_shape = tuple(description["row_shape"])
+    estimator.n_features_in_ = description["n_features_in"]
+    if description["feature_names_in"] is not None:
+        estimator.feature_names_in_ = np.array(description["feature_names_in"], dtype=object)
+    estimator.labels_ = tensors.pop("labels").numpy()
+    estimator.n_iter_ = description["n_iter"]
+    estimator.history_ = description["history"]
+    net = estimator._empty_net(input_shape, description["n_samples"])
+    _load_modules(net, tensors)
+    net.trim_for_prediction()
+    estimator.net_ = net
+    estimator._load_own_state(description["own"])
+    estimator._collect()
+    return estimator
+
+
+def _load_modules(net, tensors: dict[str, torch.Tensor]) -> None:
+    for name in net._modules:
+        prefix = f"{name}."
+        own = {key.removeprefix(prefix): tensors.pop(key)
+               for key in list(tensors) if key.startswith(prefix)}  # fmt: skip
+        getattr(net, f"{name}_").load_state_dict(own)
+    if tensors:
+        raise ValueError(f"unknown tensors {sorted(tensors)}.")
+
+
+def _plain(params: dict) -> tuple[dict, list[str]]:
+    """Split parameters into what JSON holds and the names of functions that it does not."""
+    plain, left_out = {}, []
+    for name, value in params.items():
+        if isinstance(value, np.generic):
+            value = value.item()
+        if name in ("callbacks", "checkpoint") or isinstance(value, np.random.RandomState):
+            value = None
+        if callable(value):
+            left_out.append(name)
+        else:
+            plain[name] = value
+    return plain, left_out
+
+
+def _tuples(params: dict) -> dict:
+    """JSON has lists where the parameters were tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in params.items()}
+
+
+def _names(estimator) -> list[str] | None:
+    names = getattr(estimator, "feature_names_in_", None)
+    return None if names is None else list(names)

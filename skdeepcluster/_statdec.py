@@ -1,0 +1,604 @@
+"""StatDEC: deep embedded clustering with statistics pooling and a weighted target."""
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch.nn import functional as F
+
+from skdeepcluster._base import DeepClusterer
+from skdeepcluster._training import Batch, ClusteringNet, Phase, Preprocessor, TensorSource
+from skdeepcluster._training._data import n_batches
+from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster.augmentation import random_affine
+from skdeepcluster.networks import MLPAutoencoder, StudentTAssignment
+from skdeepcluster.objectives import (
+    TARGET_READINGS,
+    kl_divergence,
+    target_distribution,
+    target_weights,
+)
+
+LAYERWISE, AUTOENCODER, CLUSTERING = "layer-wise", "autoencoder", "clustering"
+
+#: Share of numbers that layer-wise pre-training sets to zero.
+DROPOUT = 0.2
+
+#: The paper's pre-training: iterations a layer and of the whole, learning rate, its decay.
+PAPER_LAYER_STEPS, PAPER_STEPS = 100_000, 200_000
+PAPER_LEARNING_RATE, PAPER_DECAY_STEPS = 0.01, 20_000
+
+#: Restarts of the k-means that places the first centres.
+KMEANS_RESTARTS = 20
+
+#: Rows, evenly spread over the data, whose mean square is the unit of the reconstruction error.
+POWER_ROWS = 4096
+
+
+class StatDECNet(ClusteringNet):
+    """The training side of :class:`StatDEC`; see there for the parameters."""
+
+    def __init__(
+        self,
+        module,
+        *,
+        input_shape,
+        n_clusters,
+        alpha,
+        lam,
+        statistics_pooling,
+        reading,
+        gamma,
+        update_interval,
+        tol,
+        pretraining,
+        layerwise_epochs,
+        pretrain_epochs,
+        max_epochs,
+        learning_rate,
+        augment,
+        **kwargs,
+    ):
+        self.input_shape = input_shape
+        self.n_clusters = n_clusters
+        self.alpha = alpha
+        self.lam = lam
+        self.statistics_pooling = statistics_pooling
+        self.reading = reading
+        self.gamma = gamma
+        self.update_interval = update_interval
+        self.tol = tol
+        self.pretraining = pretraining
+        self.layerwise_epochs = layerwise_epochs
+        self.pretrain_epochs = pretrain_epochs
+        self.augment = augment
+        super().__init__(module, max_epochs=max_epochs, lr=learning_rate, **kwargs)
+
+    def initialize_module(self):
+        """Build the autoencoder and, for its embedding, the centres."""
+        super().initialize_module()
+        with torch.no_grad():
+            z = self.module_.encode(torch.zeros(2, *self.input_shape))
+        if z.ndim != 2 or len(z) != 2:
+            raise ValueError(
+                "network.encode must map a batch of n inputs to embeddings of shape (n, e), "
+                f"but 2 inputs gave the shape {tuple(z.shape)}."
+            )
+        self.assignment_ = StudentTAssignment(self.n_clusters, z.shape[1], self.alpha)
+        return self
+
+    @property
+    def fixed_schedule(self) -> bool:
+        """Whether the run is to take all of its epochs: no share of changed labels ends it."""
+        return self.tol == 0
+
+    # ------------------------------------------------------------------ phases
+
+    def phases(self) -> list[Phase]:
+        """Layer after layer, the whole autoencoder, then clustering."""
+        n_layers = getattr(self.module_, "n_layers", 0) if self.layerwise_epochs else 0
+        layers = [Phase(LAYERWISE, self.layerwise_epochs, stage=i) for i in range(n_layers)]
+        return [
+            *layers,
+            Phase(AUTOENCODER, self.pretrain_epochs),
+            Phase(CLUSTERING, self.max_epochs),
+        ]
+
+    def configure_phase(self) -> None:
+        """Make the phase's optimiser."""
+        self.power_ = self._mean_square()
+        if self.phase_.name == CLUSTERING:
+            parameters = [*self.module_.parameters(), *self.assignment_.parameters()]
+            self.optimizer_ = torch.optim.Adam(parameters, lr=self.lr, fused=True)
+            return
+        if self.phase_.name == LAYERWISE:
+            parameters = self.module_.layer_parameters(self.phase_.stage)
+        else:
+            parameters = list(self.module_.parameters())
+        if self.pretraining == "paper":
+            self.optimizer_ = torch.optim.SGD(
+                parameters, lr=PAPER_LEARNING_RATE, momentum=0.9, fused=True
+            )
+            self.schedulers_ = [torch.optim.lr_scheduler.StepLR(self.optimizer_, PAPER_DECAY_STEPS)]
+        else:
+            self.optimizer_ = torch.optim.Adam(parameters, lr=1e-3, fused=True)
+
+    def begin_phase(self) -> None:
+        """Place the centres by k-means on the embeddings, when clustering begins."""
+        if self.phase_.name != CLUSTERING:
+            return
+        z = self.map_rows(self.source_, lambda x: self.module_.encode(x).float())
+        kmeans = KMeans(self.n_clusters, n_init=KMEANS_RESTARTS, random_state=self.seed)
+        kmeans.fit(z.cpu().numpy())
+        centers = self.assignment_.centers
+        with torch.no_grad():
+            centers.copy_(torch.as_tensor(kmeans.cluster_centers_))
+        self.previous_ = None
+        self.refresh_target()
+
+    def _mean_square(self) -> float:
+        step = max(1, len(self.source_) // POWER_ROWS)
+        x = self.source_[torch.arange(0, len(self.source_), step)]
+        return float(x.square().mean()) or 1.0
+
+    # ------------------------------------------------------------------ steps
+
+    def training_step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Reconstruct, or reconstruct and cluster (eq. 1)."""
+        if self.phase_.name == LAYERWISE:
+            with self.autocast():
+                output, target = self.module_.layer_autoencoder(
+                    self.phase_.stage, batch.x, DROPOUT
+                )
+            unit = self.power_ if self.phase_.stage == 0 else 1.0
+            return self._pretraining_step(output, target, unit, batch)
+        if self.phase_.name == AUTOENCODER:
+            x = batch.x if self.augment is None else self.augment(batch.x)
+            with self.autocast():
+                output = self.module_.decode(self.module_.encode(x))
+            return self._pretraining_step(output, x, self.power_, batch)
+        return self._clustering_step(batch)
+
+    def _pretraining_step(self, output, target, unit, batch) -> dict[str, torch.Tensor]:
+        reconstruction = F.mse_loss(output.float(), target.float()) / unit
+        loss = reconstruction
+        if self.pretraining == "paper":
+            # The gradient of half the squared error of an input, which the learning rate is for.
+            loss = reconstruction * (unit * target[0].numel() / 2)
+        self.descend(loss, batch, self.optimizer_)
+        for scheduler in self.schedulers_:
+            scheduler.step()
+        return {"reconstruction": reconstruction.detach()}
+
+    def _clustering_step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        if self.step_count_ > 0 and self.step_count_ % self.update_interval == 0:
+            self.refresh_target()
+            self._set_training(True)
+            if self.phase_over_:
+                return {}
+        x = batch.x if self.augment is None else self.augment(batch.x)
+        terms = self.compiled(self._objective)(x, self.target_.index_select(0, batch.index))
+        self.descend(terms["loss"], batch, self.optimizer_)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _objective(self, x: torch.Tensor, p: torch.Tensor) -> dict[str, torch.Tensor]:
+        with self.autocast():
+            z = self.module_.encode(x)
+        log_q = self.assignment_(z)  # (b, K)
+        kl = kl_divergence(p, log_q)
+        if self.lam == 1:
+            return {"loss": kl, "kl": kl}
+        with self.autocast():
+            output = self.module_.decode(z, log_q.exp() if self.statistics_pooling else None)
+        reconstruction = F.mse_loss(output.float(), x) / self.power_
+        loss = self.lam * kl + (1 - self.lam) * reconstruction
+        return {"loss": loss, "kl": kl, "reconstruction": reconstruction}
+
+    def refresh_target(self) -> None:
+        """Compute P for all rows (eqs. 4 and 5), and end the phase if labels hardly changed."""
+
+        def assign(x):
+            with self.autocast():
+                z = self.module_.encode(x)
+            return self.assignment_(z).exp()
+
+        q = self.map_rows(self.source_, assign)  # (n, K)
+        self.weights_ = target_weights(q, self.reading, self.gamma)
+        self.target_ = target_distribution(q, self.weights_)
+        labels = q.argmax(dim=1)
+        if self.previous_ is not None:
+            self.label_change_ = (labels != self.previous_).float().mean().item()
+            self.phase_over_ = self.label_change_ < self.tol
+        else:
+            self.label_change_ = 1.0
+        self.previous_ = labels
+        self.sizes_ = torch.bincount(labels, minlength=self.n_clusters).tolist()
+
+    def end_epoch(self) -> dict:
+        """Share of labels that changed at the last refresh, and the clusters' sizes then."""
+        if self.phase_.name != CLUSTERING:
+            return {}
+        return {"label_change": self.label_change_, "cluster_sizes": self.sizes_}
+
+    # ------------------------------------------------------------------ resuming
+
+    _own = ("target_", "weights_", "previous_", "label_change_", "sizes_")
+    _transient = (*ClusteringNet._transient, "target_", "previous_")
+
+    def method_state(self) -> dict:
+        """Targets and labels of the last refresh."""
+        if self.phase_.name != CLUSTERING:
+            return {}
+        return {name: getattr(self, name) for name in self._own}
+
+    def load_method_state(self, state: dict) -> None:
+        """Restore them."""
+        for name, value in state.items():
+            setattr(self, name, value.to(self.device) if torch.is_tensor(value) else value)
+
+
+class StatDEC(DeepClusterer):
+    r"""Deep embedded clustering with statistics pooling and a weighted target.
+
+    An autoencoder :math:`z = f(x)`, :math:`x' = g(z, q)` is trained to reconstruct, k-means places
+    centres :math:`m_j` among its embeddings, and both are then trained on
+
+    .. math::
+
+        L = \lambda \, \frac{1}{n} \sum_{ij} p_{ij} \log \frac{p_{ij}}{q_{ij}}
+            + (1 - \lambda) \, \frac{\lVert X - X' \rVert^2}{\lVert X \rVert^2}
+
+    where :math:`q_{ij}` is the Student's t assignment of row i to centre j, and the target
+    :math:`p_{ij} \propto q_{ij}^2 / (u_j + v_j)` sharpens it, with less weight for frequent clusters
+    (:func:`~skdeepcluster.objectives.target_weights`).
+
+    How it works: the encoder's layers are first trained one by one as denoising autoencoders, then
+    together. The decoder of the clustering phase sees the mean, variance and size of a row's cluster
+    beside its embedding (:class:`~skdeepcluster.networks.StatisticsPooling`). The target is computed
+    for all rows every `update_interval` steps; training ends when less than the share `tol` of
+    the labels changed between two of these.
+
+    DEC is ``StatDEC(lam=1, weighted_target=False, statistics_pooling=False)``, IDEC the same with
+    ``lam=0.1``. The paper's StatDEC-2 is ``statistics_pooling=False``, StatDEC-3 is
+    ``weighted_target=False``.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters K.
+    network : "auto", "mlp" or callable, default="auto"
+        The autoencoder. "auto" is "mlp", :class:`~skdeepcluster.networks.MLPAutoencoder` with
+        `hidden_sizes`. A callable gets the shape of one input, ``(d,)`` or ``(C, H, W)``, and
+        returns a module with ``encode(x) -> z`` and ``decode(z, q) -> x'``, where q is None, or the
+        soft assignments if `statistics_pooling` is on; with ``n_layers``, ``layer_parameters`` and
+        ``layer_autoencoder`` as the MLP has them it is pre-trained layer by layer, too.
+    embedding_dim : int, default=10
+        Size of the embedding of the MLP.
+    hidden_sizes : tuple of int, default=(500, 500, 1000)
+        Sizes of the MLP's hidden layers.
+    statistics_pooling : bool, default=True
+        Whether the decoder sees the statistics of a row's cluster (eq. 6).
+    weighted_target : bool or str, default=True
+        How the target weighs clusters. True is the reading "members" of eq. 5, False is the target
+        of DEC; "inverse", "mean", "all" and "squared" are the other readings of
+        :func:`~skdeepcluster.objectives.target_weights`.
+    gamma : float, default=2.0
+        Focusing exponent :math:`\gamma` of eq. 5.
+    lam : float, default=0.1
+        Weight :math:`\lambda` of clustering against reconstruction, from 0 to 1. The clustering term
+        is a mean over rows; the reconstruction term is the squared error relative to the
+        inputs' mean square, so that the same weight means the same for any size and unit of input.
+    alpha : float, default=1.0
+        Degrees of freedom :math:`\alpha` of the t kernel (eq. 3).
+    update_interval : int, default=80
+        Steps between two computations of the target.
+    tol : float, default=0.001
+        Share :math:`\delta` of changed labels below which training ends. 0 takes all epochs.
+    pretraining : "adam" or "paper", default="adam"
+        Optimiser and schedule of pre-training. "paper": stochastic gradient descent with momentum
+        0.9, learning rate 0.01 divided by 10 every 20,000 steps.
+    layerwise_epochs : int or "auto", default="auto"
+        Epochs for each layer. "auto": see Notes; with "paper" 100,000 steps.
+    pretrain_epochs : int or "auto", default="auto"
+        Epochs for the whole autoencoder. "auto": see Notes; with "paper" 200,000 steps.
+    augmentation : None, "affine" or callable, default=None
+        Random distortion of the images that the whole autoencoder and the clustering are trained on;
+        targets are those of the undistorted images. "affine" turns by up to 10 degrees and shifts by
+        up to a tenth of the side. A callable maps a batch (n, C, H, W) to another.
+    image_shape : tuple of int or None, default=None
+        How a row of a two-dimensional X unfolds: ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. None:
+        rows are feature vectors.
+    scaling : "auto" or None, default="auto"
+        "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others to
+        [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
+    max_epochs : int, default=100
+        Bound of the clustering phase.
+    max_time : float or None, default=None
+        Seconds after which `fit` ends with what it has.
+    batch_size : int, default=256
+        Largest batch. An epoch has eight steps at least, so that few rows make smaller batches.
+    learning_rate : float, default=0.001
+        Learning rate of Adam in the clustering phase.
+    device : str, default="auto"
+        "auto" is CUDA, then MPS, then the CPU; else a device's name such as "cuda:1".
+    precision : "auto", "float32" or "bfloat16", default="auto"
+        Of the forward passes in training. "auto" is bfloat16 where the hardware multiplies it.
+        Prediction is always in float32.
+    compile : bool, default=False
+        Whether the objective is compiled by torch.
+    callbacks : list of skorch callbacks or None, default=None
+        They see every phase; ``net.history[-1]["phase"]`` tells which.
+    checkpoint : str, path or None, default=None
+        Folder for resuming. The run keeps a file there, named after its parameters and data, and
+        renews it every minute; the same call goes on from it.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar, 2 a line an epoch.
+    random_state : int, RandomState or None, default=None
+        Seed. The same one gives the same labels on the same machine.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n,), int
+        Cluster of each row.
+    cluster_centers_ : ndarray of shape (n_clusters, embedding dimension), float32
+        Centres in the embedding.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the autoencoder.
+    n_iter_ : int
+        Epochs of the clustering phase.
+    history_ : list of dict
+        A row an epoch: "epoch", "phase" ("layer-wise", "autoencoder" or "clustering"), the terms of
+        the objective ("reconstruction", "kl", "loss"), "seconds"; while clustering also
+        "label_change", the share of labels that changed between the last two targets, and
+        "cluster_sizes".
+    n_features_in_ : int
+        Numbers in a row.
+    feature_names_in_ : ndarray of str
+        Names of X's columns, where it has such.
+
+    See Also
+    --------
+    sklearn.cluster.KMeans : What the centres start from, here on embeddings.
+
+    Notes
+    -----
+    With "auto", pre-training takes as many epochs as make a given number of steps, within bounds; few rows get
+    more epochs, many rows fewer.
+
+    References
+    ----------
+    .. [1] "Learning Statistical Representation with Joint Deep Embedded Clustering",
+       arXiv:2109.05232 (StatDEC), eqs. 1 to 14.
+    .. [2] J. Xie, R. Girshick, A. Farhadi, "Unsupervised Deep Embedding for Clustering Analysis",
+       ICML 2016 (DEC).
+    .. [3] X. Guo, L. Gao, X. Liu, J. Yin, "Improved Deep Embedded Clustering with Local Structure
+       Preservation", IJCAI 2017 (IDEC).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import StatDEC
+    >>> X, _ = make_blobs(200, centers=3, random_state=0)
+    >>> model = StatDEC(n_clusters=3, random_state=0).fit(X)
+    >>> model.predict_proba(X).shape
+    (200, 3)
+    >>> model.transform(X).shape
+    (200, 10)
+    """
+
+    _networks = ("auto", "mlp")
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        network="auto",
+        embedding_dim=10,
+        hidden_sizes=(500, 500, 1000),
+        statistics_pooling=True,
+        weighted_target=True,
+        gamma=2.0,
+        lam=0.1,
+        alpha=1.0,
+        update_interval=80,
+        tol=0.001,
+        pretraining="adam",
+        layerwise_epochs="auto",
+        pretrain_epochs="auto",
+        augmentation=None,
+        image_shape=None,
+        scaling="auto",
+        max_epochs=100,
+        max_time=None,
+        batch_size=256,
+        learning_rate=0.001,
+        device="auto",
+        precision="auto",
+        compile=False,
+        callbacks=None,
+        checkpoint=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_clusters = n_clusters
+        self.network = network
+        self.embedding_dim = embedding_dim
+        self.hidden_sizes = hidden_sizes
+        self.statistics_pooling = statistics_pooling
+        self.weighted_target = weighted_target
+        self.gamma = gamma
+        self.lam = lam
+        self.alpha = alpha
+        self.update_interval = update_interval
+        self.tol = tol
+        self.pretraining = pretraining
+        self.layerwise_epochs = layerwise_epochs
+        self.pretrain_epochs = pretrain_epochs
+        self.augmentation = augmentation
+        self.image_shape = image_shape
+        self.scaling = scaling
+        self.max_epochs = max_epochs
+        self.max_time = max_time
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ methods of its own
+
+    def inverse_transform(self, Z) -> np.ndarray:
+        """Decode embeddings.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, embedding dimension)
+
+        Returns
+        -------
+        ndarray of shape (n, *shape of a row of X), float32
+            In the units of X.
+        """
+        Z = self._check_embedding(Z)
+        net = self.net_
+        source = TensorSource(Z, Preprocessor.identity(Z.shape[1]), net.device)
+
+        def decode(z):
+            q = net.assignment_(z).exp() if net.statistics_pooling else None
+            return self._preprocess.invert(net.module_.decode(z, q))
+
+        return self._map(source, decode).reshape(len(Z), *self._row_shape)
+
+    def score(self, X, y=None) -> float:
+        r"""Minus the objective on X, the higher the better.
+
+        The target is that of the training set's cluster frequencies, so that a row's part does not
+        depend on the other rows. Comparable between runs with the same `lam`, `alpha`,
+        `weighted_target`, `gamma`, `n_clusters` and scaling of X; not between others, because these
+        change the objective itself.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+        """
+        return float(-self._map(self._source(X), self._row_objective).astype(np.float64).mean())
+
+    # ------------------------------------------------------------------ the base class's questions
+
+    def _check_own_parameters(self) -> None:
+        check_integer("embedding_dim", self.embedding_dim, minimum=1)
+        check_boolean("statistics_pooling", self.statistics_pooling)
+        check_choice("weighted_target", self.weighted_target, (True, False, *TARGET_READINGS))
+        check_real("gamma", self.gamma)
+        check_real("lam", self.lam, maximum=1.0)
+        check_real("alpha", self.alpha, exclusive=True)
+        check_integer("update_interval", self.update_interval, minimum=1)
+        check_real("tol", self.tol, maximum=1.0)
+        check_choice("pretraining", self.pretraining, ("adam", "paper"))
+        for name in ("layerwise_epochs", "pretrain_epochs"):
+            if getattr(self, name) != "auto":
+                check_integer(name, getattr(self, name), minimum=0)
+        if not isinstance(self.hidden_sizes, tuple | list) or len(self.hidden_sizes) < 2:
+            raise ValueError(
+                f"hidden_sizes must be a tuple of two ints at least, got {self.hidden_sizes!r}."
+            )
+        for size in self.hidden_sizes:
+            check_integer("hidden_sizes", size, minimum=1)
+        if not callable(self.augmentation):
+            check_choice("augmentation", self.augmentation, (None, "affine"))
+
+    def _make_net(self, input_shape, n_samples, **common) -> StatDECNet:
+        if self.augmentation == "affine" and len(input_shape) != 3:
+            raise ValueError(
+                "augmentation='affine' is for images, but X has feature vectors: "
+                "pass image_shape if its rows are images."
+            )
+        if callable(self.network):
+            module = partial(self.network, input_shape)
+        else:
+            module = partial(
+                MLPAutoencoder,
+                input_shape,
+                self.embedding_dim,
+                tuple(self.hidden_sizes),
+                self.n_clusters if self.statistics_pooling else None,
+            )
+        layerwise_epochs, pretrain_epochs = self._pretraining_epochs(n_samples)
+        reading = {True: "members", False: "dec"}.get(self.weighted_target, self.weighted_target)
+        return StatDECNet(
+            module,
+            input_shape=input_shape,
+            n_clusters=self.n_clusters,
+            alpha=self.alpha,
+            lam=self.lam,
+            statistics_pooling=self.statistics_pooling,
+            reading=reading,
+            gamma=self.gamma,
+            update_interval=self.update_interval,
+            tol=self.tol,
+            pretraining=self.pretraining,
+            layerwise_epochs=layerwise_epochs,
+            pretrain_epochs=pretrain_epochs,
+            max_epochs=self.max_epochs,
+            learning_rate=self.learning_rate,
+            augment=random_affine if self.augmentation == "affine" else self.augmentation,
+            **common,
+        )
+
+    def _pretraining_epochs(self, n_samples: int) -> tuple[int, int]:
+        """Epochs a layer, and of the whole."""
+        steps = n_batches(n_samples, self.batch_size)
+        if self.pretraining == "paper":
+            automatic = math.ceil(PAPER_LAYER_STEPS / steps), math.ceil(PAPER_STEPS / steps)
+        else:
+            automatic = _automatic_epochs(1000, steps), _automatic_epochs(10_000, steps)
+        given = self.layerwise_epochs, self.pretrain_epochs
+        return tuple(
+            auto if value == "auto" else value
+            for auto, value in zip(automatic, given, strict=True)
+        )
+
+    def _collect(self) -> None:
+        self._embedding_dim = self.net_.assignment_.centers.shape[1]
+        self.cluster_centers_ = self.net_.assignment_.centers.detach().cpu().numpy().copy()
+
+    def _own_state(self) -> dict:
+        net = self.net_
+        return {"weights": net.weights_.tolist(), "mean_square": net.power_}
+
+    def _load_own_state(self, state) -> None:
+        self.net_.weights_ = torch.tensor(state["weights"])
+        self.net_.power_ = float(state["mean_square"])
+
+    def _embed(self, x):
+        return self.net_.module_.encode(x)
+
+    def _assign(self, x):
+        return self.net_.assignment_(self.net_.module_.encode(x)).exp()
+
+    def _row_objective(self, x):
+        net = self.net_
+        z = net.module_.encode(x)
+        log_q = net.assignment_(z)
+        q = log_q.exp()
+        p = target_distribution(q, net.weights_.to(q.device))
+        kl = (torch.xlogy(p, p) - p * log_q).sum(dim=1)
+        output = net.module_.decode(z, q if net.statistics_pooling else None)
+        error = (output - x).square().flatten(1).mean(dim=1) / net.power_
+        return net.lam * kl + (1 - net.lam) * error
+
+
+def _automatic_epochs(n_steps: int, steps_per_epoch: int) -> int:
+    return min(200, max(10, math.ceil(n_steps / steps_per_epoch)))

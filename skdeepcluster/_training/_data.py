@@ -1,0 +1,222 @@
+"""From an array to batches on the device, without copying what is proportional to n."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+#: Share of a GPU's free memory that the data may take to live there for the whole run.
+DEVICE_SHARE = 0.5
+
+#: An epoch has at least this many steps (as far as rows suffice), however large the batch size.
+MIN_STEPS_PER_EPOCH = 8
+
+#: Numbers in an inference batch, about. Its number of rows must follow from the shape of an input
+#: alone: products of other shapes round differently, and an answer would depend on its neighbours.
+INFERENCE_NUMBERS = 1 << 20
+
+
+class Batch(NamedTuple):
+    """A training batch: inputs of shape (b, *input_shape) and their row numbers of shape (b,)."""
+
+    x: Tensor
+    index: Tensor
+
+
+@dataclass(frozen=True)
+class Preprocessor:
+    """Turn raw rows into what the networks see: (x - shift) * factor in float32, channels first.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one input: ``(d,)`` or ``(C, H, W)``.
+    channels_last : bool
+        Whether a raw row unfolds as (H, W, C).
+    shift, factor : ndarray of shape (D,) or (1,), float64
+        Scaling, in the order of the raw row.
+    """
+
+    input_shape: tuple[int, ...]
+    channels_last: bool
+    shift: np.ndarray
+    factor: np.ndarray
+
+    @classmethod
+    def identity(cls, n_features: int) -> "Preprocessor":
+        """Leave rows of `n_features` numbers as they are."""
+        return cls((n_features,), False, np.zeros(1), np.ones(1))
+
+    def __call__(self, raw: Tensor) -> Tensor:
+        """Map raw rows (b, D) to inputs (b, *input_shape)."""
+        # Differences of large numbers need float64 before they fit float32.
+        dtype = torch.float64 if raw.dtype == torch.float64 else torch.float32
+        x = raw.to(dtype)
+        if not self._is_identity:
+            shift, factor = self._scaling(dtype, raw.device)
+            x = (x - shift).mul_(factor)
+        x = x.to(torch.float32)
+        if self.channels_last:
+            channels, height, width = self.input_shape
+            return x.reshape(-1, height, width, channels).permute(0, 3, 1, 2).contiguous()
+        return x.reshape(-1, *self.input_shape)
+
+    def invert(self, x: Tensor) -> Tensor:
+        """Map inputs (b, *input_shape) to rows (b, D) in the units of the data, float32."""
+        if self.channels_last:
+            x = x.permute(0, 2, 3, 1)
+        rows = x.reshape(len(x), -1).double()
+        shift, factor = self._scaling(torch.float64, x.device)
+        return (rows / factor + shift).float()
+
+    @property
+    def _is_identity(self) -> bool:
+        return not self.shift.any() and bool((self.factor == 1).all())
+
+    def _scaling(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+        return (
+            torch.as_tensor(self.shift, dtype=dtype, device=device),
+            torch.as_tensor(self.factor, dtype=dtype, device=device),
+        )
+
+
+class TensorSource(Dataset):
+    """All rows as one tensor, from which batches are index-selected.
+
+    The tensor shares memory with the array that it was made from. It lives on the device when it
+    takes no more than half of the memory that is free there; else its batches travel.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, D)
+        Raw rows of a dtype that torch knows; never written to.
+    preprocess : Preprocessor
+    device : str or torch.device
+    """
+
+    def __init__(self, rows: np.ndarray, preprocess: Preprocessor, device: str | torch.device):
+        self.preprocess = preprocess
+        self.device = torch.device(device)
+        tensor = torch.from_numpy(_as_writable(rows))
+        self.rows = tensor.to(self.device) if self._fits(tensor) else tensor
+
+    def _fits(self, tensor: Tensor) -> bool:
+        if self.device.type != "cuda":
+            return self.device.type != "cpu"
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return tensor.nbytes <= DEVICE_SHARE * free
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index) -> Tensor:
+        """Rows by a slice or by a tensor of row numbers, ready for the network."""
+        if isinstance(index, slice):
+            raw = self.rows[index]
+        else:
+            raw = self.rows.index_select(0, index.to(self.rows.device))
+        return self.preprocess(raw.to(self.device, non_blocking=True))
+
+    def chunks(self) -> Iterator[tuple[Tensor, int]]:
+        """All rows in order, in batches of one fixed size.
+
+        Yields
+        ------
+        x : Tensor of shape (b, *input_shape)
+            b is the same for every data set of this input shape; the last batch is filled up with
+            zeros.
+        n_valid : int
+            How many rows of the batch are rows of the data.
+        """
+        size = inference_batch_size(self.preprocess.input_shape)
+        for start in range(0, len(self), size):
+            x = self[start : start + size]
+            n_valid = len(x)
+            if n_valid < size:
+                x = torch.cat([x, x.new_zeros(size - n_valid, *x.shape[1:])])
+            yield x, n_valid
+
+
+def inference_batch_size(input_shape: tuple[int, ...]) -> int:
+    """Rows in an inference batch: a power of two from 64 to 1024, by the size of an input."""
+    rows = INFERENCE_NUMBERS // math.prod(input_shape)
+    return min(1024, max(64, 1 << max(0, rows.bit_length() - 1)))
+
+
+class BatchIterator:
+    """Shuffled batches of a source, an epoch per iteration, that can be resumed in mid-epoch.
+
+    The rows of an epoch are split evenly: batch sizes differ by one at most, so that no epoch ends
+    with a tiny batch.
+
+    Parameters
+    ----------
+    dataset : TensorSource
+    batch_size : int
+        Largest batch. Few rows make smaller ones, see `MIN_STEPS_PER_EPOCH`, but never
+        of a single row (as long as there are two).
+    generator : torch.Generator
+        CPU generator for the shuffling alone.
+    """
+
+    def __init__(self, dataset: TensorSource, batch_size: int, generator: torch.Generator):
+        self.dataset = dataset
+        self.generator = generator
+        self.n_batches = n_batches(len(dataset), batch_size)
+        self.position = 0  # batches of the current epoch that are done
+        self._epoch_state = generator.get_state()
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.position == 0:
+            self._epoch_state = self.generator.get_state()
+        else:
+            self.generator.set_state(self._epoch_state)
+        order = torch.randperm(len(self.dataset), generator=self.generator)
+        for index in order.tensor_split(self.n_batches)[self.position :]:
+            self.position += 1
+            yield Batch(self.dataset[index], index.to(self.dataset.device))
+
+    def rewind(self) -> None:
+        """Let the next iteration begin a new epoch."""
+        self.position = 0
+
+    def state_dict(self) -> dict:
+        return {"position": self.position, "generator": self._current_state()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.position = state["position"]
+        self._epoch_state = state["generator"]
+        self.generator.set_state(self._epoch_state)
+
+    def _current_state(self) -> Tensor:
+        # In mid-epoch: the state before the epoch's permutation was drawn, to draw it again.
+        return self._epoch_state if self.position else self.generator.get_state()
+
+
+def n_batches(n_rows: int, batch_size: int) -> int:
+    """Number of batches in an epoch of `n_rows` rows."""
+    wanted = max(math.ceil(n_rows / batch_size), MIN_STEPS_PER_EPOCH)
+    return max(1, min(wanted, n_rows // 2) if batch_size > 1 else min(wanted, n_rows))
+
+
+class _WritableView:
+    """Hands out an array's memory as writable, and keeps the array alive meanwhile."""
+
+    def __init__(self, array: np.ndarray):
+        self._array = array
+        interface = dict(array.__array_interface__)
+        interface["data"] = (interface["data"][0], False)
+        self.__array_interface__ = interface
+
+
+def _as_writable(array: np.ndarray) -> np.ndarray:
+    """View read-only memory as writable: torch warns of any other, though we only read."""
+    return array if array.flags.writeable else np.asarray(_WritableView(array))

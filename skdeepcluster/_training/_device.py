@@ -1,0 +1,58 @@
+"""Which device and which precision a run uses."""
+
+from contextlib import AbstractContextManager
+
+import torch
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn ``"auto"`` or a device's name into a device that is there.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown to torch, or the device is not available.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    expected = "expected 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'"
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device={device!r} is not a device's name; {expected}.") from error
+    available = {
+        "cpu": lambda: True,
+        "cuda": lambda: (resolved.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available,
+    }
+    if resolved.type not in available:
+        raise ValueError(f"device={device!r} is not supported; {expected}.")
+    if not available[resolved.type]():
+        raise ValueError(f"device={device!r} is not available on this machine; {expected}.")
+    return resolved
+
+
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Turn ``"auto"`` into bfloat16 where the hardware multiplies it, else float32."""
+    if precision == "auto":
+        return torch.bfloat16 if has_bfloat16(device) else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 matrix products in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """Context of the forward pass; float32 is no autocast at all."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

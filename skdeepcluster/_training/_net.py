@@ -1,0 +1,448 @@
+"""The skorch net that all methods extend: phases, steps, losses, stopping, resuming."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from skorch import NeuralNet
+from torch import Tensor
+
+from skdeepcluster._training import _checkpoint, _progress
+from skdeepcluster._training._data import Batch, BatchIterator, TensorSource
+from skdeepcluster._training._device import autocast
+from skdeepcluster._training._interrupt import Interrupt, deferred_interrupt
+from skdeepcluster._training._seeding import random_state, set_random_state
+
+#: Seconds between two checkpoints within a phase.
+CHECKPOINT_INTERVAL = 60.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training with its own objective and optimisers.
+
+    Parameters
+    ----------
+    name : str
+        Stands in the history's column ``phase``.
+    max_epochs : int
+        Bound of the phase; it may end earlier.
+    stage : int, default=0
+        What tells phases of one name apart (the layer in layer-wise pre-training).
+    """
+
+    name: str
+    max_epochs: int
+    stage: int = 0
+
+
+class ClusteringNet(NeuralNet):
+    """A skorch net whose `fit` runs through the phases of a method.
+
+    A method extends this class and says
+
+    - `initialize_module`: its modules, as many as it likes (``self.NAME_ = ...``);
+    - `phases`: which phases there are;
+    - `configure_phase`: the optimisers and schedulers of a phase;
+    - `begin_phase`: what is computed once when a phase begins (k-means, targets);
+    - `training_step`: what one step does, returning the named terms of its objective;
+    - `end_epoch`: the method's own measures of progress;
+    - `method_state` and `load_method_state`: what else a resumed run needs.
+
+    A phase ends when its epochs are done or when the method sets ``phase_over_`` in a step. The run
+    ends with its last phase, on `max_time`, or when a callback stops it: the phases still to come
+    are then begun, so that the method has its clusters, but get no epoch.
+
+    Losses stay on the device until the epoch ends; no step waits for the device.
+
+    Parameters
+    ----------
+    module : callable
+        Builds the network; what skorch knows as ``module``.
+    batch_size : int
+    seed : int
+        Seed of the shuffling. (Initialisation and dropout draw from torch's global generator, which
+        the caller has seeded.)
+    device : torch.device
+    precision : torch.dtype, default=torch.float32
+        ``torch.bfloat16`` runs the forward passes of the training under autocast.
+    compile : bool, default=False
+        Whether `compiled` compiles.
+    max_time : float or None, default=None
+        Seconds after which the run ends.
+    checkpoint : pathlib.Path or None, default=None
+        File to resume from and to write to.
+    callbacks : list of skorch callbacks or None, default=None
+    verbose : int, default=0
+        0 is silent, 1 a progress bar, 2 a line an epoch.
+    """
+
+    interrupt_ = Interrupt()
+    _transient = ("iterator_", "interrupt_", "source_", "compiled_", "terms_", "phases_")
+
+    def __init__(
+        self,
+        module,
+        *,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        precision: torch.dtype = torch.float32,
+        compile: bool = False,
+        max_time: float | None = None,
+        checkpoint: Path | None = None,
+        callbacks: list | None = None,
+        verbose: int = 0,
+        **kwargs,
+    ):
+        self.seed = seed
+        self.precision = precision
+        self.max_time = max_time
+        self.checkpoint = checkpoint
+        super().__init__(
+            module,
+            criterion=torch.nn.Identity,  # objectives are functions here, not modules
+            train_split=None,
+            iterator_train=BatchIterator,
+            batch_size=batch_size,
+            device=device,
+            compile=compile,
+            callbacks=callbacks,
+            verbose=verbose,
+            **kwargs,
+        )
+
+    # ------------------------------------------------------------------ what a method provides
+
+    def phases(self) -> list[Phase]:
+        """Return the phases of the run, in order."""
+        raise NotImplementedError
+
+    def configure_phase(self) -> None:
+        """Make ``optimizer_`` (or several) and ``schedulers_`` of ``phase_``, from ``source_``.
+
+        Called at the beginning of a phase, and again when a run resumes within it.
+        """
+        raise NotImplementedError
+
+    def begin_phase(self) -> None:
+        """Compute what ``phase_`` starts from; not called when a run resumes within it."""
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """Do one step and return the detached terms of its objective."""
+        raise NotImplementedError
+
+    def end_epoch(self) -> dict:
+        """Return what else the epoch's row in the history shall hold (plain numbers, lists)."""
+        return {}
+
+    def method_state(self) -> dict:
+        """Return what a resumed run needs beside weights, optimisers and random states."""
+        return {}
+
+    def load_method_state(self, state: dict) -> None:
+        """Restore what `method_state` returned; called after `configure_phase`."""
+
+    #: Whether the phases' epochs are the method's own schedule, whose end is no failure.
+    fixed_schedule = False
+
+    # ------------------------------------------------------------------ what a method uses
+
+    @property
+    def converged_(self) -> bool:
+        """Whether the last phase ended as the method means it to."""
+        return self.phase_over_ or self.fixed_schedule
+
+    @property
+    def phase_(self) -> Phase:
+        """The phase that is running."""
+        return self.phases_[self.phase_index_]
+
+    def autocast(self):
+        """Context for the forward passes of training."""
+        return autocast(self.device, self.precision)
+
+    def compiled(self, function: Callable) -> Callable:
+        """Compile `function` once, if the net is to compile."""
+        if not self.compile:
+            return function
+        # A bound method is a new object at every access: its name is what stays.
+        name = function.__qualname__
+        if name not in self.compiled_:
+            self.compiled_[name] = torch.compile(function)
+        return self.compiled_[name]
+
+    def descend(self, loss: Tensor, batch: Batch, *optimizers: torch.optim.Optimizer) -> None:
+        """One gradient step of `optimizers` on `loss`."""
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.callbacks_:
+            parameters = list(self.get_all_learnable_params())
+            self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
+        for optimizer in optimizers:
+            optimizer.step()
+
+    @torch.no_grad()
+    def map_rows(self, source: TensorSource, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """Apply `function` to all rows, in evaluation mode and in batches of one fixed shape.
+
+        Returns
+        -------
+        Tensor of shape (n, *output shape of one row), on the device
+        """
+        self._set_training(False)
+        out, start = None, 0
+        for x, n_valid in source.chunks():
+            y = function(x)[:n_valid]
+            if out is None:
+                out = y.new_empty((len(source), *y.shape[1:]))
+            out[start : start + n_valid] = y
+            start += n_valid
+        return out
+
+    # ------------------------------------------------------------------ skorch's hooks
+
+    @property
+    def _default_callbacks(self):
+        if self.verbose == 0:
+            return []
+        shown = _progress.ProgressBar() if self.verbose == 1 else _progress.EpochLog()
+        return [("progress", shown)]
+
+    def initialize(self):
+        """Build modules and callbacks, and stand at the beginning of the first phase."""
+        super().initialize()
+        self.phase_index_ = 0
+        self.phase_epoch_ = 0  # epochs of the phase that are done
+        self.step_count_ = 0  # steps of the phase that are done
+        self.phase_over_ = False
+        self.stopped_by_ = None  # "max_time" or "callback"
+        self.finished_ = False
+        self.schedulers_ = []
+        self.terms_ = {}
+        self.compiled_ = {}
+        return self
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Do nothing: a phase makes its own, in `configure_phase`."""
+        return self
+
+    def torch_compile(self, module, name):
+        """Leave modules as they are: methods compile whole objectives, see `compiled`."""
+        return module
+
+    def get_iterator(self, dataset: TensorSource, training: bool = False) -> BatchIterator:
+        """Return the iterator over shuffled batches."""
+        return self.iterator_train(
+            dataset, self.batch_size, torch.Generator().manual_seed(self.seed)
+        )
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        """Keep one batch row an epoch: skorch's callbacks look for it, more would be waste."""
+        if not self.history[-1].get("batches"):
+            self.history.new_batch()
+
+    def notify(self, method_name: str, **kwargs) -> None:
+        """Call the callbacks; a KeyboardInterrupt of theirs is skorch's way to stop early."""
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt:
+            if self.interrupt_.requested:
+                raise
+            self.stopped_by_ = "callback"
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Run from where the net stands to the end of the last phase."""
+        if not self.initialized_:
+            self.initialize()
+        self.notify("on_train_begin", X=X, y=y)
+        self.fit_loop(X)
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def fit_loop(self, X: TensorSource, y=None, epochs=None, **fit_params):
+        """Run through the phases, from the checkpoint if there is one."""
+        self.source_ = X
+        self.deadline_ = math.inf if self.max_time is None else time.monotonic() + self.max_time
+        self.checkpointed_at_ = time.monotonic()
+        self.iterator_ = self.get_iterator(X, training=True)
+        self.phases_ = self.phases()
+        resumed = self._resume()
+        with deferred_interrupt() as self.interrupt_:
+            while not self.finished_:
+                if not resumed:
+                    self._configure_phase()
+                    self._set_training(True)
+                    self.begin_phase()
+                resumed = False
+                while not self._phase_is_over():
+                    self._run_epoch()
+                self._leave_phase()
+            if self.interrupt_.requested:  # it came after the last step
+                raise KeyboardInterrupt
+        return self
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Take the epoch's steps, or those that remain of it."""
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            terms = step_fn(batch)
+            self.step_count_ += 1
+            for name, value in terms.items():
+                self.terms_.setdefault(name, []).append(value)
+            self.notify("on_batch_end", batch=batch, training=training, **terms)
+            self._attend()
+            if self.phase_over_ or self.stopped_by_ is not None:
+                break
+
+    def trim_for_prediction(self):
+        """Drop what only training needs: optimisers, batches, targets."""
+        for name in self._transient:
+            self.__dict__.pop(name, None)
+        for name in list(self._optimizers):
+            delattr(self, name + "_")
+        self.schedulers_ = []
+        self._set_training(False)
+
+    def __getstate__(self):
+        """Leave out what cannot travel, and take modules from the device to the CPU."""
+        state = {key: value for key, value in vars(self).items() if key not in self._transient}
+        for name in self._modules:
+            module = getattr(self, name + "_")
+            state[name + "_"] = copy.deepcopy(module).cpu()
+        return state
+
+    def __setstate__(self, state):
+        """Go back to the device of the run where there is one, else to the CPU."""
+        vars(self).update(state)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            vars(self)["device"] = torch.device("cpu")
+        for name in self._modules:
+            getattr(self, name + "_").to(self.device)
+
+    # ------------------------------------------------------------------ the loop
+
+    def _configure_phase(self) -> None:
+        self.schedulers_ = []
+        with self._current_init_context("optimizer"):
+            self.configure_phase()
+
+    def _phase_is_over(self) -> bool:
+        done = self.phase_epoch_ >= self.phase_.max_epochs
+        return done or self.phase_over_ or self.stopped_by_ is not None
+
+    def _run_epoch(self) -> None:
+        started = time.monotonic()
+        self.notify("on_epoch_begin", dataset_train=self.source_, dataset_valid=None)
+        self._set_training(True)
+        self.run_single_epoch(self.iterator_, True, "train", self.training_step)
+        self.iterator_.position = 0
+        row = {"phase": self.phase_.name, **self._mean_terms(), **self.end_epoch()}
+        for name, value in row.items():
+            self.history.record(name, value)
+        self.history.record("seconds", time.monotonic() - started)
+        self.terms_ = {}
+        self.notify("on_epoch_end", dataset_train=self.source_, dataset_valid=None)
+        self.phase_epoch_ += 1
+
+    def _mean_terms(self) -> dict[str, float]:
+        """Read the losses from the device, as means over the steps so far.
+
+        Raises
+        ------
+        FloatingPointError
+            If one is not finite; the message names it, the phase and the epoch.
+        """
+        means = {name: torch.stack(values).mean().item() for name, values in self.terms_.items()}
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(
+                    f"the loss term {name!r} became {value} in epoch {self.phase_epoch_ + 1} of the "
+                    f"phase {self.phase_.name!r}. A smaller learning rate may help, or "
+                    "precision='float32'."
+                )
+        return means
+
+    def _leave_phase(self) -> None:
+        # On max_time the file keeps the run as it would go on, not the end that time forces on it.
+        save = self.checkpoint is not None and self.stopped_by_ != "max_time"
+        if self.phase_index_ + 1 == len(self.phases_):
+            self.finished_ = True
+        elif save:
+            self._save()  # before the next phase begins: it begins alike after resuming
+        if self.finished_:
+            if save:
+                self._save()
+            return
+        self.phase_index_ += 1
+        self.phase_epoch_ = 0
+        self.step_count_ = 0
+        self.phase_over_ = False
+
+    def _attend(self) -> None:
+        """Between two steps: the clock, the user, the checkpoint."""
+        now = time.monotonic()
+        time_is_up = now >= self.deadline_
+        due = now - self.checkpointed_at_ >= CHECKPOINT_INTERVAL
+        if not (time_is_up or self.interrupt_.requested or due):
+            return
+        if self.checkpoint is not None:
+            self._save()
+        if self.interrupt_.requested:
+            raise KeyboardInterrupt
+        if time_is_up:
+            self.stopped_by_ = "max_time"
+
+    # ------------------------------------------------------------------ resuming
+
+    def _save(self) -> None:
+        self._mean_terms()  # a diverged run is not worth keeping
+        rows = list(self.history)
+        if self.iterator_.position > 0:
+            rows = rows[:-1]  # the epoch's row is begun anew after resuming
+        state = {
+            "seed": self.seed,
+            "phase": [self.phase_index_, self.phase_epoch_, self.step_count_, self.phase_over_],
+            "finished": self.finished_,
+            "stopped_by": self.stopped_by_,
+            "history": [{k: v for k, v in row.items() if k != "batches"} for row in rows],
+            "terms": {name: torch.stack(values) for name, values in self.terms_.items()},
+            "modules": {name: getattr(self, name + "_").state_dict() for name in self._modules},
+            "optimizers": {
+                name: getattr(self, name + "_").state_dict() for name in self._optimizers
+            },
+            "schedulers": [scheduler.state_dict() for scheduler in self.schedulers_],
+            "iterator": self.iterator_.state_dict(),
+            "random": random_state(self.device),
+            "method": self.method_state(),
+        }
+        _checkpoint.write(self.checkpoint, state)
+        self.checkpointed_at_ = time.monotonic()
+
+    def _resume(self) -> bool:
+        """Go to where the checkpoint stands; return whether there was one."""
+        state = None if self.checkpoint is None else _checkpoint.read(self.checkpoint)
+        if state is None:
+            return False
+        self.phase_index_, self.phase_epoch_, self.step_count_, self.phase_over_ = state["phase"]
+        self.seed = state["seed"]  # of the run, where random_state=None drew another one now
+        self.finished_ = state["finished"]
+        self.stopped_by_ = state["stopped_by"]
+        self._configure_phase()
+        self.history.extend(state["history"])
+        self.terms_ = {name: list(v.to(self.device)) for name, v in state["terms"].items()}
+        for name, module_state in state["modules"].items():
+            getattr(self, name + "_").load_state_dict(module_state)
+        for name, optimizer_state in state["optimizers"].items():
+            getattr(self, name + "_").load_state_dict(optimizer_state)
+        for scheduler, scheduler_state in zip(self.schedulers_, state["schedulers"], strict=True):
+            scheduler.load_state_dict(scheduler_state)
+        self.iterator_.load_state_dict(state["iterator"])
+        self.load_method_state(state["method"])
+        set_random_state(state["random"], self.device)
+        return True

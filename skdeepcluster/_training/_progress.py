@@ -1,0 +1,55 @@
+"""What a run shows while it goes on, by `verbose`."""
+
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+_SKIPPED = ("epoch", "phase", "seconds", "batches")
+
+
+def _describe(row: dict) -> dict[str, str]:
+    """Losses and measures of an epoch as short strings."""
+    numbers = {key: value for key, value in row.items() if key not in _SKIPPED}
+    return {
+        key: f"{value:.4g}" for key, value in numbers.items() if isinstance(value, int | float)
+    }
+
+
+class ProgressBar(Callback):
+    """One bar a phase, an epoch a tick, with the epoch's losses behind it (``verbose=1``)."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        if getattr(self, "phase_", None) != net.phase_.name:
+            self._close()
+            self.phase_ = net.phase_.name
+            self.bar_ = tqdm(
+                total=net.phase_.max_epochs, initial=net.phase_epoch_, desc=self.phase_, unit="epoch"
+            )
+
+    def on_epoch_end(self, net, **kwargs):
+        self.bar_.set_postfix(_describe(net.history[-1]), refresh=False)
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        self._close()
+
+    def _close(self):
+        bar = self.__dict__.pop("bar_", None)
+        if bar is not None:
+            bar.close()
+        self.phase_ = None
+
+    def __getstate__(self):
+        return {}
+
+
+class EpochLog(Callback):
+    """One line an epoch (``verbose=2`` and above)."""
+
+    def __init__(self, sink=print):
+        self.sink = sink
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        terms = "  ".join(f"{key} {value}" for key, value in _describe(row).items())
+        epoch = f"{net.phase_epoch_ + 1}/{net.phase_.max_epochs}"
+        self.sink(f"{row['phase']} epoch {epoch}  {terms}  {row['seconds']:.2f} s")

@@ -1,0 +1,40 @@
+"""Random numbers that leave the global states as they were."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+@contextmanager
+def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
+    """Seed torch's global generators for a while, and restore them afterwards.
+
+    Initialisers and dropout draw from the global generators. numpy's is never used.
+    """
+    device = torch.device(device)
+    before = random_state(device)
+    # torch.manual_seed would also seed the devices that this run does not use.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    try:
+        yield
+    finally:
+        set_random_state(before, device)
+
+
+def random_state(device: str | torch.device) -> dict:
+    """Return the states of torch's global generators, as tensors."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.device(device).type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_random_state(state: dict, device: str | torch.device) -> None:
+    """Undo of :func:`random_state`; a state of a device that is not used is left aside."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and torch.device(device).type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

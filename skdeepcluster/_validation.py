@@ -1,0 +1,48 @@
+"""Checks of parameters, in one place: each error names the value and what was expected."""
+
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+
+def check_integer(name: str, value: Any, *, minimum: int) -> None:
+    """Raise unless `value` is a whole number of `minimum` at least (True is not)."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an int, got {value!r} of type {type(value).__name__}.")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}.")
+
+
+def check_real(
+    name: str,
+    value: Any,
+    *,
+    minimum: float = 0.0,
+    maximum: float = np.inf,
+    exclusive: bool = False,
+) -> None:
+    """Raise unless `value` is a finite number in [minimum, maximum].
+
+    With `exclusive`, the minimum itself is refused.
+    """
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
+    inside = minimum < value <= maximum if exclusive else minimum <= value <= maximum
+    if not (inside and np.isfinite(value)):
+        bounds = f"{'(' if exclusive else '['}{minimum:g}, {maximum:g}]"
+        raise ValueError(f"{name} must be a finite number in {bounds}, got {value!r}.")
+
+
+def check_choice(name: str, value: Any, choices: Sequence) -> None:
+    """Raise unless `value` is one of `choices`, of the same type (1 is not True)."""
+    if not any(value is choice or (type(value) is type(choice) and value == choice)
+               for choice in choices):  # fmt: skip
+        raise ValueError(f"{name} must be one of {tuple(choices)}, got {value!r}.")
+
+
+def check_boolean(name: str, value: Any) -> None:
+    """Raise unless `value` is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
