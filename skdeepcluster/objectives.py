@@ -183,8 +183,10 @@ def target_distribution(q: Tensor, weights: Tensor) -> Tensor:
     >>> target_distribution(torch.tensor([[0.75, 0.25]]), torch.ones(2))
     tensor([[0.9000, 0.1000]])
     """
-    # The largest q of a row is at least 1 / K, so that no row sums to zero.
-    p = q.square() * (weights.max() / weights)
+    # Relative to the largest, and bounded: an empty cluster's weight is too small to divide by. No
+    # row sums to zero, because its largest q is 1 / K at least.
+    relative = (weights / weights.max()).clamp_min(torch.finfo(q.dtype).tiny ** 0.5)
+    p = q.square() / relative
     return p / p.sum(dim=1, keepdim=True)
 
 

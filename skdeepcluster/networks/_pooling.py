@@ -79,13 +79,14 @@ class StatisticsPooling(nn.Module):
         Tensor of shape (n, out_features)
         """
         if self.training:
-            phi = self.shared(features).relu().float()  # (n, f)
+            # Under autocast the layers return bfloat16, too coarse for statistics.
+            phi = self.shared(features).relu().to(q.dtype)  # (n, f)
             share, mean, variance = self.statistics(phi, q)
         else:
             share, mean, variance = self.share, self.mean, self.variance
         statistics = torch.cat([share[:, None], mean, variance], dim=1)  # (K, 1 + 2 f)
         # Projecting K rows and mixing them afterwards is the same as projecting n mixtures.
-        return q @ self.project(statistics).float()  # (n, out)
+        return q @ self.project(statistics).to(q.dtype)  # (n, out)
 
     def statistics(self, phi: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Statistics of a training batch; clusters too small for one use the running estimate.
