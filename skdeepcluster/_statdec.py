@@ -149,9 +149,7 @@ class StatDECNet(ClusteringNet):
         """Reconstruct, or reconstruct and cluster (eq. 1)."""
         if self.phase_.name == LAYERWISE:
             with self.autocast():
-                output, target = self.module_.layer_autoencoder(
-                    self.phase_.stage, batch.x, DROPOUT
-                )
+                output, target = self.module_.layer_autoencoder(self.phase_.stage, batch.x, DROPOUT)
             unit = self.power_ if self.phase_.stage == 0 else 1.0
             return self._pretraining_step(output, target, unit, batch)
         if self.phase_.name == AUTOENCODER:
@@ -566,8 +564,7 @@ class StatDEC(DeepClusterer):
             automatic = _automatic_epochs(1000, steps), _automatic_epochs(10_000, steps)
         given = self.layerwise_epochs, self.pretrain_epochs
         return tuple(
-            auto if value == "auto" else value
-            for auto, value in zip(automatic, given, strict=True)
+            auto if value == "auto" else value for auto, value in zip(automatic, given, strict=True)
         )
 
     def _collect(self) -> None:

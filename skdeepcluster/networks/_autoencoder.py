@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -60,13 +61,8 @@ class MLPAutoencoder(nn.Module):
         self.input_shape = tuple(input_shape)
         self.embedding_dim = embedding_dim
         sizes = [math.prod(self.input_shape), *hidden, embedding_dim]
-        self.encoder = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
-        sizes = sizes[::-1]
-        self.decoder = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)
-        )
+        self.encoder = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.decoder = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes[::-1]))
         self.pooling = None
         if n_clusters is not None:
             if len(hidden) < 2:

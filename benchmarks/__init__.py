@@ -1,0 +1,1 @@
+"""Measurements of the package: each module is one question and one command."""

@@ -1,0 +1,91 @@
+"""What all measurements share: data, provenance, result files."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+from skdeepcluster.metrics import clustering_accuracy
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def load(name: str, folder: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read data and target of ``folder/name.npz``; digits come with scikit-learn."""
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        return digits.images, digits.target
+    with np.load(Path(folder) / f"{name}.npz", allow_pickle=False) as file:
+        return file["data"], file["target"]
+
+
+def provenance() -> dict:
+    """Versions, machine and commit, for a result file."""
+    packages = ("skdeepcluster", "torch", "scikit-learn", "skorch", "numpy", "scipy")
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit,
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in packages},
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except ModuleNotFoundError:  # run from a clone that is not installed
+        return "not installed"
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+
+
+def scores(target: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """ACC, NMI and ARI."""
+    return {
+        "acc": clustering_accuracy(target, labels),
+        "nmi": float(normalized_mutual_info_score(target, labels)),
+        "ari": float(adjusted_rand_score(target, labels)),
+    }
+
+
+def write(name: str, content: dict) -> Path:
+    """Write a result file, with its provenance."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps({"provenance": provenance(), **content}, indent=1) + "\n")
+    return path
+
+
+def read(name: str) -> dict:
+    """Read a result file, empty if there is none."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def summary(values: list[float]) -> str:
+    """Mean and standard deviation over the seeds."""
+    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}"
