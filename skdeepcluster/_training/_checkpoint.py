@@ -4,8 +4,13 @@ import hashlib
 import io
 import json
 import os
+import pickle
+import re
 import tempfile
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import CodeType, FunctionType, MethodType
 
 import numpy as np
 import torch
@@ -32,20 +37,38 @@ def write(path: Path, state: dict) -> None:
     torch.save(state, buffer)
     payload = buffer.getbuffer()
     digest = hashlib.blake2b(payload, digest_size=_DIGEST_SIZE).digest()
+    _write_whole(path, _MAGIC, digest, payload)
+
+
+def check_writable(path: Path) -> None:
+    """Find out before a long run whether `path` could be written.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot; the message names it.
+    """
+    _write_whole(path, b"", keep=False)
+
+
+def _write_whole(path: Path, *parts, keep: bool = True) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
         with os.fdopen(handle, "wb") as file:
-            for part in (_MAGIC, digest, payload):
+            for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        if keep:
+            os.replace(temporary, path)
+            temporary = None
     except OSError as error:
+        raise CheckpointError(f"cannot write the checkpoint {path}: {error}.") from error
+    finally:  # whatever went wrong, a second Ctrl-C as well
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write the checkpoint {path}: {error}.") from error
 
 
 def read(path: Path) -> dict | None:
@@ -71,7 +94,10 @@ def read(path: Path) -> dict | None:
         raise CheckpointError(
             f"the checkpoint {path} is damaged: its content does not match its checksum. {advice}"
         )
-    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error} {advice}") from error
 
 
 def fingerprint(name: str, params: dict, data: np.ndarray) -> str:
@@ -82,8 +108,8 @@ def fingerprint(name: str, params: dict, data: np.ndarray) -> str:
     name : str
         The method's name.
     params : dict of str to object
-        Parameters that shape the result. Functions count by name and byte code, other objects by
-        their `repr`.
+        Parameters that shape the result. Functions count by name, code and what they hold, other
+        objects by what they hold or their `repr`; addresses never do.
     data : ndarray
     """
     digest = hashlib.blake2b(digest_size=12)
@@ -95,11 +121,43 @@ def fingerprint(name: str, params: dict, data: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _describe(value: object) -> str:
-    code = getattr(value, "__code__", None)
-    if code is not None:
-        body = hashlib.blake2b(code.co_code, digest_size=12).hexdigest()
-        return f"{value.__module__}.{value.__qualname__} {body}"
-    if isinstance(value, type):
-        return f"{value.__module__}.{value.__qualname__}"
-    return repr(value)
+def _describe(value: object, above: tuple[int, ...] = ()) -> str:
+    """Describe a parameter so that the same call in another process gives the same words."""
+    if id(value) in above:  # a function may hold itself
+        return "..."
+    above = (*above, id(value))
+
+    def inside(*values) -> str:
+        return f"{type(value).__qualname__}({', '.join(_describe(v, above) for v in values)})"
+
+    match value:
+        case type():
+            return f"{value.__module__}.{value.__qualname__}"
+        case list() | tuple():
+            return inside(*value)
+        case set() | frozenset():
+            return inside(*sorted(_describe(v, above) for v in value))
+        case Mapping():
+            return inside(*value.items())
+        case FunctionType():
+            held = [cell.cell_contents for cell in value.__closure__ or ()]
+            own = inside(value.__code__, value.__defaults__, value.__kwdefaults__, *held)
+            return f"{value.__module__}.{value.__qualname__} {own}"
+        case CodeType():
+            return inside(value.co_code, value.co_names, value.co_consts)
+        case MethodType():
+            return inside(value.__self__, value.__func__)
+        case partial():
+            return inside(value.func, value.args, value.keywords)
+        case np.ndarray() if not value.dtype.hasobject:
+            return inside(str(value.dtype), value.shape, value.tobytes())
+        case bytes():
+            return inside(hashlib.blake2b(value, digest_size=12).hexdigest())
+        case torch.Tensor():
+            content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            return inside(str(value.dtype), tuple(value.shape), content.numpy())
+        case torch.nn.Module():
+            return inside(repr(value), value.state_dict())
+    if type(value).__repr__ is object.__repr__:
+        return inside(vars(value) if hasattr(value, "__dict__") else type(value))
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))

@@ -1,8 +1,9 @@
 """From an array to batches on the device, without copying what is proportional to n."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,12 @@ MIN_STEPS_PER_EPOCH = 8
 #: Numbers in an inference batch, about. Its number of rows must follow from the shape of an input
 #: alone: products of other shapes round differently, and an answer would depend on its neighbours.
 INFERENCE_NUMBERS = 1 << 20
+
+#: Rows that matrix products compute at once, a common multiple of what is usual (4, 6, 8, 12, 24).
+ROW_BLOCK = 24
+
+#: Dtypes with numbers that float32 rounds: differences are taken before, in float64.
+_WIDE = (torch.float64, torch.int32, torch.int64)
 
 
 class Batch(NamedTuple):
@@ -54,11 +61,18 @@ class Preprocessor:
 
     def __call__(self, raw: Tensor) -> Tensor:
         """Map raw rows (b, D) to inputs (b, *input_shape)."""
-        # Differences of large numbers need float64 before they fit float32.
-        dtype = torch.float64 if raw.dtype == torch.float64 else torch.float32
-        x = raw.to(dtype)
-        if not self._is_identity:
-            shift, factor = self._scaling(dtype, raw.device)
+        return self.on(raw.device, raw.dtype)(raw)
+
+    def on(self, device: torch.device, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+        """Prepare for batches of `dtype` on `device`, so that no batch waits for the scaling."""
+        working = torch.float64 if dtype in _WIDE else torch.float32
+        identity = not self.shift.any() and (self.factor == 1).all()
+        return partial(self._apply, working, None if identity else self._scaling(working, device))
+
+    def _apply(self, working: torch.dtype, scaling: tuple | None, raw: Tensor) -> Tensor:
+        x = raw.to(working)
+        if scaling is not None:
+            shift, factor = scaling
             x = (x - shift).mul_(factor)
         x = x.to(torch.float32)
         if self.channels_last:
@@ -68,15 +82,13 @@ class Preprocessor:
 
     def invert(self, x: Tensor) -> Tensor:
         """Map inputs (b, *input_shape) to rows (b, D) in the units of the data, float32."""
+        if x.device.type == "mps":  # it has no float64
+            x = x.cpu()
         if self.channels_last:
             x = x.permute(0, 2, 3, 1)
         rows = x.reshape(len(x), -1).double()
         shift, factor = self._scaling(torch.float64, x.device)
         return (rows / factor + shift).float()
-
-    @property
-    def _is_identity(self) -> bool:
-        return not self.shift.any() and bool((self.factor == 1).all())
 
     def _scaling(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
         return (
@@ -103,9 +115,15 @@ class TensorSource(Dataset):
         self.preprocess = preprocess
         self.device = torch.device(device)
         tensor = torch.from_numpy(_as_writable(rows))
+        # MPS has no float64: such rows are preprocessed before they travel.
+        early = self.device.type == "mps" and tensor.dtype in _WIDE
+        self._workplace = torch.device("cpu") if early else self.device
+        self._prepare = preprocess.on(self._workplace, tensor.dtype)
         self.rows = tensor.to(self.device) if self._fits(tensor) else tensor
 
     def _fits(self, tensor: Tensor) -> bool:
+        if self._workplace != self.device:
+            return False
         if self.device.type != "cuda":
             return self.device.type != "cpu"
         free, _ = torch.cuda.mem_get_info(self.device)
@@ -115,12 +133,18 @@ class TensorSource(Dataset):
         return len(self.rows)
 
     def __getitem__(self, index) -> Tensor:
-        """Rows by a slice or by a tensor of row numbers, ready for the network."""
+        """Rows by a slice or by a tensor of row numbers, ready for the network.
+
+        They never share memory with the data: a network may work in place.
+        """
         if isinstance(index, slice):
             raw = self.rows[index]
         else:
             raw = self.rows.index_select(0, index.to(self.rows.device))
-        return self.preprocess(raw.to(self.device, non_blocking=True))
+        x = self._prepare(raw.to(self._workplace, non_blocking=True))
+        if isinstance(index, slice) and x.data_ptr() == raw.data_ptr():
+            x = x.clone()
+        return x.to(self.device)
 
     def chunks(self) -> Iterator[tuple[Tensor, int]]:
         """All rows in order, in batches of one fixed size.
@@ -143,9 +167,15 @@ class TensorSource(Dataset):
 
 
 def inference_batch_size(input_shape: tuple[int, ...]) -> int:
-    """Rows in an inference batch: a power of two from 64 to 1024, by the size of an input."""
-    rows = INFERENCE_NUMBERS // math.prod(input_shape)
-    return min(1024, max(64, 1 << max(0, rows.bit_length() - 1)))
+    """Rows in an inference batch: about 64 to 1024, by the size of an input and of the machine.
+
+    A matrix product gives each thread a share of the rows, in blocks, and computes what is left
+    over of the last block by other code, which may round differently: then a row's answer would
+    depend on its place. So the rows are a multiple of threads times `ROW_BLOCK`.
+    """
+    rows = min(1024, max(64, INFERENCE_NUMBERS // math.prod(input_shape)))
+    unit = ROW_BLOCK * torch.get_num_threads()
+    return unit * max(1, round(rows / unit))
 
 
 class BatchIterator:
@@ -158,8 +188,9 @@ class BatchIterator:
     ----------
     dataset : TensorSource
     batch_size : int
-        Largest batch. Few rows make smaller ones, see `MIN_STEPS_PER_EPOCH`, but never
-        of a single row (as long as there are two).
+        Largest batch. Few rows make smaller ones, see `MIN_STEPS_PER_EPOCH`, but a `batch_size`
+        above 1 never makes one of a single row, as long as there are two rows (with a `batch_size`
+        of 2, an odd row joins two others).
     generator : torch.Generator
         CPU generator for the shuffling alone.
     """
@@ -180,9 +211,12 @@ class BatchIterator:
         else:
             self.generator.set_state(self._epoch_state)
         order = torch.randperm(len(self.dataset), generator=self.generator)
-        for index in order.tensor_split(self.n_batches)[self.position :]:
-            self.position += 1
-            yield Batch(self.dataset[index], index.to(self.dataset.device))
+        # Both ways at once: a batch that moved its own indices would wait for the device.
+        for_rows = order.to(self.dataset.rows.device).tensor_split(self.n_batches)
+        for_device = order.to(self.dataset.device).tensor_split(self.n_batches)
+        for position in range(self.position, self.n_batches):
+            self.position = position + 1
+            yield Batch(self.dataset[for_rows[position]], for_device[position])
 
     def rewind(self) -> None:
         """Let the next iteration begin a new epoch."""
@@ -202,7 +236,7 @@ class BatchIterator:
 
 
 def n_batches(n_rows: int, batch_size: int) -> int:
-    """Number of batches in an epoch of `n_rows` rows."""
+    """Count the batches in an epoch of `n_rows` rows."""
     wanted = max(math.ceil(n_rows / batch_size), MIN_STEPS_PER_EPOCH)
     return max(1, min(wanted, n_rows // 2) if batch_size > 1 else min(wanted, n_rows))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from skorch import NeuralNet
+from skorch.utils import TeeGenerator
 from torch import Tensor
 
 from skdeepcluster._training import _checkpoint, _progress
@@ -113,6 +114,7 @@ class ClusteringNet(NeuralNet):
             compile=compile,
             callbacks=callbacks,
             verbose=verbose,
+            use_caching=False,  # scoring callbacks would gather outputs, proportional to n
             **kwargs,
         )
 
@@ -182,7 +184,7 @@ class ClusteringNet(NeuralNet):
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.callbacks_:
-            parameters = list(self.get_all_learnable_params())
+            parameters = TeeGenerator(self.get_all_learnable_params())  # lists none unasked
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
         for optimizer in optimizers:
             optimizer.step()
@@ -242,10 +244,13 @@ class ClusteringNet(NeuralNet):
             dataset, self.batch_size, torch.Generator().manual_seed(self.seed)
         )
 
-    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+    def on_epoch_begin(self, net, **kwargs):
         """Keep one batch row an epoch: skorch's callbacks look for it, more would be waste."""
-        if not self.history[-1].get("batches"):
-            self.history.new_batch()
+        super().on_epoch_begin(net, **kwargs)
+        self.history.new_batch()
+
+    def on_batch_begin(self, net, batch=None, training=False, **kwargs):
+        """Add no row of its own."""
 
     def notify(self, method_name: str, **kwargs) -> None:
         """Call the callbacks; a KeyboardInterrupt of theirs is skorch's way to stop early."""
@@ -260,9 +265,12 @@ class ClusteringNet(NeuralNet):
         """Run from where the net stands to the end of the last phase."""
         if not self.initialized_:
             self.initialize()
-        self.notify("on_train_begin", X=X, y=y)
-        self.fit_loop(X)
-        self.notify("on_train_end", X=X, y=y)
+        with deferred_interrupt() as self.interrupt_:
+            self.notify("on_train_begin", X=X, y=y)
+            self.fit_loop(X)
+            self.notify("on_train_end", X=X, y=y)
+            if self.interrupt_.requested:  # it came after the last step
+                raise KeyboardInterrupt
         return self
 
     def fit_loop(self, X: TensorSource, y=None, epochs=None, **fit_params):
@@ -273,18 +281,15 @@ class ClusteringNet(NeuralNet):
         self.iterator_ = self.get_iterator(X, training=True)
         self.phases_ = self.phases()
         resumed = self._resume()
-        with deferred_interrupt() as self.interrupt_:
-            while not self.finished_:
-                if not resumed:
-                    self._configure_phase()
-                    self._set_training(True)
-                    self.begin_phase()
-                resumed = False
-                while not self._phase_is_over():
-                    self._run_epoch()
-                self._leave_phase()
-            if self.interrupt_.requested:  # it came after the last step
-                raise KeyboardInterrupt
+        while not self.finished_:
+            if not resumed:
+                self._configure_phase()
+                self._set_training(True)
+                self.begin_phase()
+            resumed = False
+            while not self._phase_is_over():
+                self._run_epoch()
+            self._leave_phase()
         return self
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -295,9 +300,15 @@ class ClusteringNet(NeuralNet):
             self.step_count_ += 1
             for name, value in terms.items():
                 self.terms_.setdefault(name, []).append(value)
-            self.notify("on_batch_end", batch=batch, training=training, **terms)
-            self._attend()
-            if self.phase_over_ or self.stopped_by_ is not None:
+            self.notify("on_batch_end", batch=batch, training=training, y_pred=None, **terms)
+            # Where the phase ends, what is due waits for that: a file never holds a phase that is
+            # over in the middle of an epoch.
+            last = self.phase_epoch_ + 1 == self.phase_.max_epochs and (
+                iterator.position == len(iterator)
+            )
+            if not (last or self._phase_is_over()):
+                self._attend()
+            if self._phase_is_over():
                 break
 
     def trim_for_prediction(self):
@@ -306,6 +317,8 @@ class ClusteringNet(NeuralNet):
             self.__dict__.pop(name, None)
         for name in list(self._optimizers):
             delattr(self, name + "_")
+        for _, parameter in self.get_all_learnable_params():
+            parameter.grad = None
         self.schedulers_ = []
         self._set_training(False)
 
@@ -341,7 +354,7 @@ class ClusteringNet(NeuralNet):
         self.notify("on_epoch_begin", dataset_train=self.source_, dataset_valid=None)
         self._set_training(True)
         self.run_single_epoch(self.iterator_, True, "train", self.training_step)
-        self.iterator_.position = 0
+        self.iterator_.rewind()
         row = {"phase": self.phase_.name, **self._mean_terms(), **self.end_epoch()}
         for name, value in row.items():
             self.history.record(name, value)
@@ -358,44 +371,43 @@ class ClusteringNet(NeuralNet):
         FloatingPointError
             If one is not finite; the message names it, the phase and the epoch.
         """
-        means = {name: torch.stack(values).mean().item() for name, values in self.terms_.items()}
+        means = {
+            name: torch.stack(values).float().mean().item() for name, values in self.terms_.items()
+        }
         for name, value in means.items():
             if not math.isfinite(value):
                 raise FloatingPointError(
-                    f"the loss term {name!r} became {value} in epoch {self.phase_epoch_ + 1} of the "
-                    f"phase {self.phase_.name!r}. A smaller learning rate may help, or "
+                    f"the loss term {name!r} became {value} in epoch {self.phase_epoch_ + 1} of "
+                    f"the phase {self.phase_.name!r}. A smaller learning rate may help, or "
                     "precision='float32'."
                 )
         return means
 
     def _leave_phase(self) -> None:
-        # On max_time the file keeps the run as it would go on, not the end that time forces on it.
-        save = self.checkpoint is not None and self.stopped_by_ != "max_time"
-        if self.phase_index_ + 1 == len(self.phases_):
-            self.finished_ = True
-        elif save:
-            self._save()  # before the next phase begins: it begins alike after resuming
+        self.finished_ = self.phase_index_ + 1 == len(self.phases_)
+        # Before the next phase begins: it begins alike after resuming. On max_time the file keeps
+        # the run as it would go on, not the end that time forces on it.
+        if self.stopped_by_ != "max_time":
+            self._attend(save=True)
         if self.finished_:
-            if save:
-                self._save()
             return
         self.phase_index_ += 1
         self.phase_epoch_ = 0
         self.step_count_ = 0
         self.phase_over_ = False
 
-    def _attend(self) -> None:
-        """Between two steps: the clock, the user, the checkpoint."""
+    def _attend(self, save: bool = False) -> None:
+        """Between two steps or phases: the clock, the user, the checkpoint."""
         now = time.monotonic()
         time_is_up = now >= self.deadline_
-        due = now - self.checkpointed_at_ >= CHECKPOINT_INTERVAL
+        due = save or now - self.checkpointed_at_ >= CHECKPOINT_INTERVAL
         if not (time_is_up or self.interrupt_.requested or due):
             return
         if self.checkpoint is not None:
             self._save()
         if self.interrupt_.requested:
             raise KeyboardInterrupt
-        if time_is_up:
+        if time_is_up and not self.finished_ and self.stopped_by_ is None:
             self.stopped_by_ = "max_time"
 
     # ------------------------------------------------------------------ resuming
@@ -410,7 +422,7 @@ class ClusteringNet(NeuralNet):
             "phase": [self.phase_index_, self.phase_epoch_, self.step_count_, self.phase_over_],
             "finished": self.finished_,
             "stopped_by": self.stopped_by_,
-            "history": [{k: v for k, v in row.items() if k != "batches"} for row in rows],
+            "history": [_plain({k: v for k, v in row.items() if k != "batches"}) for row in rows],
             "terms": {name: torch.stack(values) for name, values in self.terms_.items()},
             "modules": {name: getattr(self, name + "_").state_dict() for name in self._modules},
             "optimizers": {
@@ -426,15 +438,28 @@ class ClusteringNet(NeuralNet):
 
     def _resume(self) -> bool:
         """Go to where the checkpoint stands; return whether there was one."""
-        state = None if self.checkpoint is None else _checkpoint.read(self.checkpoint)
-        if state is None:
+        if self.checkpoint is None:
             return False
+        state = _checkpoint.read(self.checkpoint)
+        if state is None:
+            _checkpoint.check_writable(self.checkpoint)
+            return False
+        try:
+            self._load(state)
+        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise _checkpoint.CheckpointError(
+                f"the checkpoint {self.checkpoint} is of another run: {error!r}. "
+                "Delete it to begin anew."
+            ) from error
+        return True
+
+    def _load(self, state: dict) -> None:
         self.phase_index_, self.phase_epoch_, self.step_count_, self.phase_over_ = state["phase"]
         self.seed = state["seed"]  # of the run, where random_state=None drew another one now
         self.finished_ = state["finished"]
-        self.stopped_by_ = state["stopped_by"]
+        self.stopped_by_ = self.stopped_by_ or state["stopped_by"]
         self._configure_phase()
-        self.history.extend(state["history"])
+        self.history.extend({**row, "batches": [{}]} for row in state["history"])
         self.terms_ = {name: list(v.to(self.device)) for name, v in state["terms"].items()}
         for name, module_state in state["modules"].items():
             getattr(self, name + "_").load_state_dict(module_state)
@@ -445,4 +470,14 @@ class ClusteringNet(NeuralNet):
         self.iterator_.load_state_dict(state["iterator"])
         self.load_method_state(state["method"])
         set_random_state(state["random"], self.device)
-        return True
+
+
+def _plain(value: object) -> object:
+    """Turn what a callback may have recorded into what a checkpoint takes."""
+    if isinstance(value, dict):
+        return {str(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "tolist"):  # of NumPy or torch
+        return value.tolist()
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)

@@ -9,20 +9,28 @@ _SKIPPED = ("epoch", "phase", "seconds", "batches")
 def _describe(row: dict) -> dict[str, str]:
     """Losses and measures of an epoch as short strings."""
     numbers = {key: value for key, value in row.items() if key not in _SKIPPED}
-    return {
-        key: f"{value:.4g}" for key, value in numbers.items() if isinstance(value, int | float)
-    }
+    return {key: f"{value:.4g}" for key, value in numbers.items() if isinstance(value, int | float)}
+
+
+def _title(net) -> str:
+    """Name of the phase, and which one of that name where there are several."""
+    name = net.phase_.name
+    count = sum(phase.name == name for phase in net.phases_)
+    return name if count == 1 else f"{name} {net.phase_.stage + 1}/{count}"
 
 
 class ProgressBar(Callback):
     """One bar a phase, an epoch a tick, with the epoch's losses behind it (``verbose=1``)."""
 
     def on_epoch_begin(self, net, **kwargs):
-        if getattr(self, "phase_", None) != net.phase_.name:
+        if getattr(self, "phase_", None) != net.phase_:
             self._close()
-            self.phase_ = net.phase_.name
+            self.phase_ = net.phase_
             self.bar_ = tqdm(
-                total=net.phase_.max_epochs, initial=net.phase_epoch_, desc=self.phase_, unit="epoch"
+                total=net.phase_.max_epochs,
+                initial=net.phase_epoch_,
+                desc=_title(net),
+                unit="epoch",
             )
 
     def on_epoch_end(self, net, **kwargs):
@@ -52,4 +60,4 @@ class EpochLog(Callback):
         row = net.history[-1]
         terms = "  ".join(f"{key} {value}" for key, value in _describe(row).items())
         epoch = f"{net.phase_epoch_ + 1}/{net.phase_.max_epochs}"
-        self.sink(f"{row['phase']} epoch {epoch}  {terms}  {row['seconds']:.2f} s")
+        self.sink(f"{_title(net)} epoch {epoch}  {terms}  {row['seconds']:.2f} s")

@@ -19,6 +19,8 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
     if device.type == "cuda":
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
     try:
         yield
     finally:
@@ -30,6 +32,8 @@ def random_state(device: str | torch.device) -> dict:
     state = {"cpu": torch.get_rng_state()}
     if torch.device(device).type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
+    elif torch.device(device).type == "mps":
+        state["mps"] = torch.mps.get_rng_state()
     return state
 
 
@@ -38,3 +42,5 @@ def set_random_state(state: dict, device: str | torch.device) -> None:
     torch.set_rng_state(state["cpu"].cpu())
     if "cuda" in state and torch.device(device).type == "cuda":
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+    elif "mps" in state and torch.device(device).type == "mps":
+        torch.mps.set_rng_state(state["mps"].cpu())
