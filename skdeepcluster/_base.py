@@ -7,14 +7,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin
-from sklearn.base import TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from skdeepcluster import _persistence
-from skdeepcluster._layout import check_image_shape, flatten_rows, make_preprocessor
+from skdeepcluster._layout import (
+    check_image_shape,
+    flatten_rows,
+    make_preprocessor,
+    unfolded_shapes,
+)
 from skdeepcluster._training import ClusteringNet, TensorSource
 from skdeepcluster._training._checkpoint import fingerprint
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
@@ -81,7 +90,22 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         -----
         ConvergenceWarning
             If the run ended before it converged, or with empty clusters.
+
+        Notes
+        -----
+        A `fit` that raises leaves the estimator as it was, fitted or not.
         """
+        before = dict(vars(self))
+        try:
+            net = self._fit(X)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+        self._warn_about(net)
+        return self
+
+    def _fit(self, X: Any) -> ClusteringNet:
         self._check_parameters()
         X, row_shape = self._check_X(X, reset=True)
         if len(X) < self.n_clusters:
@@ -100,7 +124,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 batch_size=self.batch_size,
                 compile=self.compile,
                 max_time=self.max_time,
-                checkpoint=self._checkpoint_path(X, seed),
+                checkpoint=self._checkpoint_path(X, row_shape, seed),
                 callbacks=self.callbacks,
                 verbose=self.verbose,
             )
@@ -114,8 +138,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self._collect()
         net.trim_for_prediction()
         self.labels_ = self._map(source, self._assign).argmax(axis=1)
-        self._warn_about(net)
-        return self
+        return net
 
     def predict(self, X) -> np.ndarray:
         """Assign rows to the most probable cluster.
@@ -229,7 +252,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         check_integer("n_clusters", self.n_clusters, minimum=1)
         check_integer("max_epochs", self.max_epochs, minimum=0)
         check_integer("batch_size", self.batch_size, minimum=1)
-        check_integer("verbose", int(self.verbose), minimum=0)
+        if not isinstance(self.verbose, bool | np.bool_):
+            check_integer("verbose", self.verbose, minimum=0)
         check_real("learning_rate", self.learning_rate, exclusive=True)
         if self.max_time is not None:
             check_real("max_time", self.max_time)
@@ -241,9 +265,13 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         check_choice("precision", self.precision, PRECISIONS)
         check_boolean("compile", self.compile)
         if not isinstance(self.device, str):
-            raise TypeError(f"device must be a string such as 'auto' or 'cpu', got {self.device!r}.")
+            raise TypeError(
+                f"device must be a string such as 'auto' or 'cpu', got {self.device!r}."
+            )
         if self.checkpoint is not None and not isinstance(self.checkpoint, str | Path):
             raise TypeError(f"checkpoint must be a folder's path or None, got {self.checkpoint!r}.")
+        if self.callbacks is not None and not isinstance(self.callbacks, list | tuple):
+            raise TypeError(f"callbacks must be a list or None, got {self.callbacks!r}.")
         self._check_own_parameters()
 
     def _check_X(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
@@ -251,18 +279,21 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         X, row_shape = flatten_rows(X)
         X = validate_data(self, X, reset=reset, ensure_min_samples=1)
         if X.dtype.newbyteorder("=") not in _TENSOR_DTYPES:
-            X = X.astype(np.float32 if X.dtype.kind in "bu" else np.float64)
+            exact = X.dtype.kind in "bu" and X.dtype.itemsize <= 2
+            with np.errstate(over="ignore"):  # what float64 cannot hold is refused below
+                X = X.astype(np.float32 if exact else np.float64)
         if not X.dtype.isnative or any(stride < 0 for stride in X.strides):
             X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
         return X, row_shape
 
-    def _checkpoint_path(self, X: np.ndarray, seed: int) -> Path | None:
+    def _checkpoint_path(self, X: np.ndarray, row_shape: tuple | None, seed: int) -> Path | None:
         if self.checkpoint is None:
             return None
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in _INCIDENTAL}
         # A generator's repr names its address; the seed drawn from it is what counts.
         if self.random_state is not None:
             params["random_state"] = seed
+        params["row_shape"] = row_shape  # images and features may be the same numbers
         name = type(self).__name__
         return Path(self.checkpoint) / f"{name}-{fingerprint(name, params, X)}.checkpoint"
 
@@ -271,15 +302,23 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _source(self, X: Any) -> TensorSource:
         check_is_fitted(self)
         X, row_shape = self._check_X(X, reset=False)
-        if row_shape is not None and row_shape != self._row_shape and len(self._row_shape) > 1:
+        shapes = unfolded_shapes(self._preprocess)
+        if row_shape is not None and row_shape not in shapes:
             raise ValueError(
                 f"X has rows of shape {row_shape}, but the estimator was fitted on rows of "
-                f"shape {self._row_shape}."
+                f"shape {' or '.join(map(str, shapes))}."
             )
         return TensorSource(X, self._preprocess, self.net_.device)
 
     def _map(self, source: TensorSource, function: Callable) -> np.ndarray:
-        return self.net_.map_rows(source, function).cpu().numpy()
+        result = self.net_.map_rows(source, function).cpu().numpy()
+        finite = np.isfinite(result).reshape(len(result), -1).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"row {finite.argmin()} gives a result that is not finite: its values are too "
+                "large for float32, or too far from those that the estimator was fitted on."
+            )
+        return result
 
     def _check_embedding(self, Z: Any) -> np.ndarray:
         check_is_fitted(self)

@@ -171,14 +171,12 @@ class StatDECNet(ClusteringNet):
         return {"reconstruction": reconstruction.detach()}
 
     def _clustering_step(self, batch: Batch) -> dict[str, torch.Tensor]:
-        if self.step_count_ > 0 and self.step_count_ % self.update_interval == 0:
-            self.refresh_target()
-            self._set_training(True)
-            if self.phase_over_:
-                return {}
         x = batch.x if self.augment is None else self.augment(batch.x)
         terms = self.compiled(self._objective)(x, self.target_.index_select(0, batch.index))
         self.descend(terms["loss"], batch, self.optimizer_)
+        if (self.step_count_ + 1) % self.update_interval == 0:
+            self.refresh_target()
+            self._set_training(True)
         return {name: term.detach() for name, term in terms.items()}
 
     def _objective(self, x: torch.Tensor, p: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -576,7 +574,7 @@ class StatDEC(DeepClusterer):
         return {"weights": net.weights_.tolist(), "mean_square": net.power_}
 
     def _load_own_state(self, state) -> None:
-        self.net_.weights_ = torch.tensor(state["weights"])
+        self.net_.weights_ = torch.tensor(state["weights"]).reshape(self.n_clusters)
         self.net_.power_ = float(state["mean_square"])
 
     def _embed(self, x):

@@ -833,6 +833,7 @@ def test_a_bar_is_no_obstacle_to_pickling():
 @pytest.fixture
 def always_saving(monkeypatch):
     monkeypatch.setattr(_net, "CHECKPOINT_INTERVAL", 0.0)
+    monkeypatch.setattr(os, "fsync", lambda handle: None)  # no power fails here
 
 
 class Dies(Exception):
@@ -876,6 +877,31 @@ def test_a_run_that_dies_at_any_event(tmp_path, event, occasion):
     net = goes_on(path)
     assert torch.equal(weights(net), weights(run()))
     assert rows(net) == rows(run())
+
+
+@pytest.mark.parametrize("phase, over_at", [("warm", 13), ("play", 13), ("play", 20)])
+@pytest.mark.parametrize("stopped", [False, True])
+@pytest.mark.usefixtures("always_saving")
+def test_a_run_that_dies_after_the_last_step_of_a_phase(tmp_path, phase, over_at, stopped):
+    class Dying(ToyNet):
+        def end_epoch(self):
+            if self.phase_.name == phase and self.step_count_ == over_at:
+                raise Dies
+            return super().end_epoch()
+
+    def how(step):
+        if stopped:
+            return {"callbacks": [At(step, stop)]}
+        return {"over_at": (phase, over_at)}
+
+    path = tmp_path / "run.checkpoint"
+    last = over_at if phase == "warm" else 20 + over_at
+    with pytest.raises(Dies):
+        run(Dying(checkpoint=path, **how(last)))
+    net = goes_on(path, **how(1))  # the step was not saved, and is taken again
+    whole = run(**how(last))
+    assert torch.equal(weights(net), weights(whole))
+    assert rows(net) == rows(whole)
 
 
 @pytest.mark.parametrize("phase", ["warm", "play"])

@@ -1,0 +1,505 @@
+"""Checkpoint files: the old one or the new one, never anything between; damage is named."""
+
+import errno
+import hashlib
+import os
+import re
+import stat
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from skdeepcluster import StatDEC
+from skdeepcluster._training import _checkpoint
+from skdeepcluster._training._checkpoint import CheckpointError, fingerprint, read, write
+
+STATE = {
+    "seed": 3,
+    "phase": [1, 2, 30, False],
+    "stopped_by": None,
+    "history": [{"epoch": 1, "loss": 0.25, "sizes": [1, 2]}],
+    "modules": {"module": {"weight": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}},
+    "random": {"cpu": torch.get_rng_state()},
+}
+
+
+def same(a, b):
+    if torch.is_tensor(a):
+        return torch.equal(a, b) and a.dtype == b.dtype
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == b and type(a) is type(b)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "folder" / "run.checkpoint"
+
+
+def names(path):
+    return sorted(file.name for file in path.parent.iterdir())
+
+
+# ------------------------------------------------------------------ writing
+
+
+def test_what_was_written_is_read(path):
+    write(path, STATE)
+    assert same(read(path), STATE)
+    assert names(path) == [path.name]
+
+
+def test_no_file_is_nothing(path):
+    assert read(path) is None
+
+
+def test_a_new_file_takes_the_place_of_the_old_one(path):
+    write(path, {"seed": 1})
+    write(path, STATE)
+    assert same(read(path), STATE)
+    assert names(path) == [path.name]
+
+
+class Faulty:
+    """A call that fails the n-th time."""
+
+    def __init__(self, function, n, error):
+        self.function, self.left, self.error = function, n, error
+
+    def __call__(self, *args, **kwargs):
+        self.left -= 1
+        if self.left == 0:
+            raise self.error
+        return self.function(*args, **kwargs)
+
+
+class FullDisk:
+    """A file on a disk that is full after so many writes."""
+
+    def __init__(self, file, n_writes):
+        self.file = file
+        self.n_writes = n_writes
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *args):
+        self.file.close()
+
+    def write(self, part):
+        if self.n_writes == 0:
+            self.file.write(bytes(part)[: len(part) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.n_writes -= 1
+        return self.file.write(part)
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize("before", [None, {"seed": 1}])
+@pytest.mark.parametrize("fault", ["replace", "fsync", "mkstemp", "mkdir", 0, 1, 2])
+def test_a_write_that_fails_leaves_the_old_file(monkeypatch, path, before, fault):
+    if before is not None:
+        write(path, before)
+    error = OSError(errno.EIO, "Input/output error")
+    if isinstance(fault, int):
+        fdopen = os.fdopen
+        monkeypatch.setattr(os, "fdopen", lambda *args: FullDisk(fdopen(*args), fault))
+        words = "No space left"
+    else:
+        owner = {"mkstemp": _checkpoint.tempfile, "mkdir": Path}.get(fault, os)
+        monkeypatch.setattr(owner, fault, Faulty(getattr(owner, fault), 1, error))
+        words = "Input/output error"
+    with pytest.raises(CheckpointError, match=words) as caught:
+        write(path, STATE)
+    monkeypatch.undo()
+    assert str(path) in str(caught.value)
+    assert same(read(path), before)
+    if path.parent.exists():
+        assert names(path) == ([] if before is None else [path.name])
+    write(path, STATE)
+    assert same(read(path), STATE)
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_ctrl_c_while_writing_leaves_the_old_file(monkeypatch, path, call):
+    write(path, {"seed": 1})
+    monkeypatch.setattr(os, call, Faulty(getattr(os, call), 1, KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        write(path, STATE)
+    assert same(read(path), {"seed": 1})
+    assert names(path) == [path.name]
+
+
+def test_content_is_on_the_disk_before_it_gets_its_name(monkeypatch, path):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+
+    def noting_fsync(handle):
+        calls.append(("fsync", os.fstat(handle).st_ino, os.fstat(handle).st_size))
+        fsync(handle)
+
+    def noting_replace(source, target):
+        calls.append(("replace", os.stat(source).st_ino, os.stat(source).st_size))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", noting_fsync)
+    monkeypatch.setattr(os, "replace", noting_replace)
+    write(path, STATE)
+    file = path.stat()
+    assert calls == [("fsync", file.st_ino, file.st_size), ("replace", file.st_ino, file.st_size)]
+
+
+def test_a_place_that_cannot_be_written_is_found_out_before(path):
+    _checkpoint.check_writable(path)
+    assert names(path) == []
+    write(path, STATE)
+    _checkpoint.check_writable(path)
+    assert same(read(path), STATE)
+
+    blocked = path / "run.checkpoint"  # a file is no folder
+    for call in (partial(write, blocked, STATE), partial(_checkpoint.check_writable, blocked)):
+        with pytest.raises(CheckpointError, match=re.escape(str(blocked))):
+            call()
+    with pytest.raises(CheckpointError, match=re.escape(str(blocked))):
+        read(blocked)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_is_read_only_is_named(tmp_path):
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    path = tmp_path / "run.checkpoint"
+    try:
+        for call in (partial(write, path, STATE), partial(_checkpoint.check_writable, path)):
+            with pytest.raises(CheckpointError, match=re.escape(str(path))):
+                call()
+    finally:
+        tmp_path.chmod(stat.S_IRWXU)
+
+
+# ------------------------------------------------------------------ damage
+
+
+def damaged(path, content):
+    """Read `content` as a checkpoint: it must be refused, and the file kept and named."""
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    assert "Delete it" in str(caught.value)
+    assert path.read_bytes() == content
+
+
+def test_a_truncated_file_is_named(path):
+    write(path, STATE)
+    content = path.read_bytes()
+    start = len(_checkpoint._MAGIC) + _checkpoint._DIGEST_SIZE
+    lengths = {*range(start + 2), *range(start, len(content), 101), len(content) - 1}
+    for length in lengths:
+        damaged(path, content[:length])
+
+
+def test_a_flipped_bit_is_named(path):
+    write(path, STATE)
+    content = path.read_bytes()
+    start = len(_checkpoint._MAGIC) + _checkpoint._DIGEST_SIZE
+    for position in {*range(start + 8), *range(start, len(content), 53), len(content) - 1}:
+        wrong = bytearray(content)
+        wrong[position] ^= 1 << position % 8
+        damaged(path, bytes(wrong))
+
+
+def test_more_than_a_checkpoint_is_named(path):
+    write(path, STATE)
+    damaged(path, path.read_bytes() + b"\0")
+
+
+def test_other_files_are_named(path):
+    write(path, STATE)
+    content = path.read_bytes()
+    damaged(path, b"")
+    damaged(path, b"PK\x03\x04 something else")
+    damaged(path, content.replace(b"checkpoint 1", b"checkpoint 2", 1))
+    torch.save(STATE, path)
+    damaged(path, path.read_bytes())
+    payload = b"no state, though it has its checksum"
+    digest = hashlib.blake2b(payload, digest_size=_checkpoint._DIGEST_SIZE).digest()
+    damaged(path, _checkpoint._MAGIC + digest + payload)
+
+
+def test_a_folder_in_its_place_is_named(path):
+    path.mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        read(path)
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        write(path, STATE)
+    assert names(path) == [path.name]
+
+
+class Harm:
+    def __reduce__(self):
+        return os.mkdir, ("harm",)
+
+
+def test_nothing_in_a_file_is_executed(monkeypatch, tmp_path, path):
+    monkeypatch.chdir(tmp_path)
+    write(path, {"harm": Harm()})
+    with pytest.raises(CheckpointError, match=re.escape(str(path))):
+        read(path)
+    assert not (tmp_path / "harm").exists()
+
+
+# ------------------------------------------------------------------ fingerprints
+
+X = np.arange(12.0).reshape(4, 3)
+
+
+def of(data=X, name="Method", **params):
+    return fingerprint(name, {"lam": 0.1, "network": "auto", "sizes": (5, 4), **params}, data)
+
+
+def build(shape, width=10):
+    return torch.nn.Linear(shape[0], width)
+
+
+def maker(width):
+    def build(shape):
+        return torch.nn.Linear(shape[0], width)
+
+    return build
+
+
+class Builder:
+    def __init__(self, width):
+        self.width = width
+
+    def __call__(self, shape):
+        return torch.nn.Linear(shape[0], self.width)
+
+    def method(self, shape):
+        return self(shape)
+
+
+def recursive(depth):
+    def build(shape):
+        return depth and build(shape)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "Other"},
+        {"lam": 0.2},
+        {"lam": None},
+        {"lam": "0.1"},
+        {"sizes": (5, 3)},
+        {"sizes": (5,)},
+        {"more": 1},
+        {"network": build},
+    ],
+)
+def test_every_parameter_counts(changed):
+    assert of() == of()
+    assert of(**changed) != of()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        X.astype(np.float32),
+        X.astype(np.int64),
+        X.reshape(3, 4),
+        X.reshape(12, 1),
+        X[:3],
+        X[::-1],
+        np.vstack([X, X[:1]]),
+        X.T.copy().reshape(4, 3),
+    ],
+)
+def test_dtype_shape_and_order_of_the_data_count(data):
+    assert of(data) != of()
+
+
+@pytest.mark.parametrize("n_rows", [4, 100_001])  # small, and in several pieces
+def test_every_number_counts(n_rows):
+    data = np.random.default_rng(0).normal(size=(n_rows, 50))
+    expected = of(data)
+    for row in (0, 1, n_rows // 2, n_rows - 1):
+        for column in (0, 49):
+            number = data[row, column]
+            data[row, column] = np.nextafter(number, np.inf)
+            assert of(data) != expected
+            data[row, column] = number
+    assert of(data) == expected
+
+
+def test_layout_in_memory_does_not_count(tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    wide = np.zeros((8, 6))
+    wide[::2, ::2] = X
+    for data in (np.asfortranarray(X), mapped, wide[::2, ::2]):
+        assert of(data) == of()
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (lambda shape: build(shape, 10), lambda shape: build(shape, 20)),
+        (lambda shape: build(shape).bias, lambda shape: build(shape).weight),
+        (lambda shape, width=1: width, lambda shape, width=2: width),
+        (lambda shape, *, width=1: width, lambda shape, *, width=2: width),
+        (lambda shape: [1 for _ in shape], lambda shape: [2 for _ in shape]),
+        (maker(10), maker(20)),
+        (recursive(1), recursive(2)),
+        (partial(build, width=10), partial(build, width=20)),
+        (partial(build), build),
+        (Builder(10), Builder(20)),
+        (Builder(10).method, Builder(20).method),
+        (Builder, torch.nn.Linear),
+        (maker(np.arange(5000)), maker(np.arange(5000) % 4999)),
+        (maker(torch.zeros(5000)), maker(torch.eye(5000)[2500])),
+        (maker(torch.tensor(1)), maker(torch.tensor(1.0))),
+        (maker({"a": 1}), maker({"a": 2})),
+        (maker(b"a"), maker(b"b")),
+        (maker(torch.nn.ReLU()), maker(torch.nn.GELU())),
+    ],
+)
+def test_functions_count_by_what_they_do(one, other):
+    assert of(network=one) != of(network=other)
+    assert of(network=one) == of(network=one)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: maker(10),
+        lambda: recursive(1),
+        lambda: partial(maker(10), 5),
+        lambda: Builder(10),
+        lambda: Builder(10).method,
+        lambda: maker(Builder(10)),
+        lambda: lambda shape: [build(s) for s in {1, 2, "a"}],
+        lambda: maker({"a", "b", "c"}),
+        lambda: maker(torch.relu),
+        lambda: maker(object()),
+    ],
+)
+def test_functions_made_anew_are_the_same(make):
+    one, other = make(), make()
+    assert one is not other
+    assert of(network=one) == of(network=other)
+
+
+SCRIPT = """
+import sys
+from functools import partial
+import numpy as np
+import torch
+from skdeepcluster._training._checkpoint import fingerprint
+
+class Builder:
+    def __init__(self, width):
+        self.width = width
+    def __call__(self, shape):
+        return torch.nn.Linear(shape[0], self.width)
+
+def maker(held):
+    return lambda shape: [held for _ in {"a", "b", "c"} if shape in ("x", {"y", "z", "w"})]
+
+params = {
+    "a": maker(Builder(3)), "b": partial(maker, {"a", "b", "c"}), "c": (1, 2.5, None, "text"),
+    "d": torch.relu, "e": Builder(2), "f": np.tanh,
+}
+print(fingerprint("Method", params, np.ones((3, 2), dtype=np.float32)))
+"""
+
+
+def test_another_process_finds_the_same_file():
+    found = set()
+    for seed in ("1", "2"):  # of the hashes of strings, so of the order of sets
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        found.add(done.stdout)
+    assert len(found) == 1
+
+
+# ------------------------------------------------------------------ the name of an estimator's run
+
+BLOBS = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+
+
+def file_of(folder, data=BLOBS, **changed):
+    """Name of the file that a fit keeps, found without training: the run has no epochs."""
+    params = {"n_clusters": 2, "hidden_sizes": (4, 4), "random_state": 0, **changed}
+    none = {"layerwise_epochs": 0, "pretrain_epochs": 0, "max_epochs": 0}
+    before = set(folder.iterdir())
+    StatDEC(**{**none, "precision": "float32", **params}, checkpoint=folder).fit(data)
+    (new,) = set(folder.iterdir()) - before
+    name = new.name
+    new.unlink()
+    return name
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"n_clusters": 3},
+        {"random_state": 1},
+        {"random_state": None},
+        {"hidden_sizes": (4, 5)},
+        {"embedding_dim": 2},
+        {"lam": 0.2},
+        {"scaling": None},
+        {"image_shape": (2, 2)},
+        {"batch_size": 7},
+        {"tol": 0.5},
+        {"update_interval": 3},
+        {"statistics_pooling": False},
+        {"weighted_target": False},
+        {"learning_rate": 0.1},
+        {"precision": "bfloat16"},
+        {"max_epochs": 1, "layerwise_epochs": 0},
+        {"data": BLOBS.astype(np.float64)},
+        {"data": BLOBS + 1},
+        {"data": BLOBS.reshape(30, 2, 2)},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_shapes_a_run_names_its_file(tmp_path, changed):
+    assert file_of(tmp_path, **changed) != file_of(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"verbose": 1},
+        {"max_time": 1000},
+        {"callbacks": []},
+        {"device": "cpu"},
+        {"compile": True},
+        {"random_state": np.random.RandomState(0)},
+        {"data": BLOBS.tolist(), "exact": False},
+        {"data": np.asfortranarray(BLOBS)},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_what_does_not_shape_a_run_does_not_name_its_file(tmp_path, capsys, changed):
+    changed = dict(changed)
+    data = BLOBS if changed.pop("exact", True) else BLOBS.astype(np.float64)
+    assert file_of(tmp_path, **changed) == file_of(tmp_path, data=data)
