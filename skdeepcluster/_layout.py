@@ -14,6 +14,9 @@ _CHANNELS = (1, 3)
 #: Numbers that are looked at at once, so that no temporary is proportional to X.
 _CHUNK = 1 << 20
 
+#: Scales below it count as zero: their inverse is too large for float32.
+_TINY = float(np.finfo(np.float32).tiny)
+
 
 def flatten_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     """View images (n, H, W[, C]) as rows (n, D).
@@ -104,6 +107,14 @@ def check_image_shape(image_shape: Any) -> tuple[int, ...]:
     return tuple(int(side) for side in shape)
 
 
+def unfolded_shapes(preprocess: Preprocessor) -> list[tuple[int, ...]]:
+    """Return the shapes in which a row may come unfolded; grey images have three."""
+    shape = preprocess.input_shape
+    if len(shape) == 3 and shape[0] == 1:
+        return [shape[1:], shape, (*shape[1:], 1)]
+    return [(*shape[1:], shape[0]) if preprocess.channels_last else shape]
+
+
 def make_preprocessor(
     X: np.ndarray,
     row_shape: tuple[int, ...] | None,
@@ -164,9 +175,9 @@ def _scaling(X: np.ndarray, is_image: bool, scaling: str | None) -> tuple[np.nda
         return _column_scaling(X)
     if X.dtype == np.uint8:
         return np.zeros(1), np.full(1, 1 / 255)
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         return np.zeros(1), np.ones(1)
-    return np.full(1, low), np.full(1, 1 / (high - low) if high > low else 1.0)
+    return np.full(1, low), _inverse(np.full(1, high - low))
 
 
 def _range(X: np.ndarray) -> tuple[float, float]:
@@ -178,7 +189,12 @@ def _column_scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scaler = StandardScaler()
     for rows in _slices(X):
         scaler.partial_fit(X[rows].astype(np.float64, copy=False))
-    return scaler.mean_, 1 / scaler.scale_
+    return scaler.mean_, _inverse(scaler.scale_)
+
+
+def _inverse(scale: np.ndarray) -> np.ndarray:
+    """Return 1 / scale; 1 where float32 could not hold it, as for what is constant."""
+    return np.where(scale > _TINY, 1 / np.maximum(scale, _TINY), 1.0)
 
 
 def _slices(X: np.ndarray):

@@ -1,8 +1,11 @@
 """Saving fitted estimators without pickle: one safetensors file with JSON in its header."""
 
+import hashlib
 import json
+import math
 import os
-import tempfile
+import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ def save(estimator, path: str | Path) -> None:
     """Write `estimator` to `path` atomically; see `DeepClusterer.save`."""
     path = Path(path)
     tensors = {
-        f"{name}.{key}": value.detach().cpu().contiguous()
+        f"{name}.{key}": value.detach().to("cpu", copy=True).contiguous()  # tied weights, too
         for name in estimator.net_._modules
         for key, value in getattr(estimator.net_, f"{name}_").state_dict().items()
     }
@@ -48,17 +51,37 @@ def save(estimator, path: str | Path) -> None:
         "history": estimator.history_,
         "own": estimator._own_state(),
     }
-    content = to_safetensors(tensors, {"skdeepcluster": json.dumps(description)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+    _write(path, encode(description, tensors))
+
+
+def encode(description: dict, tensors: dict[str, torch.Tensor]) -> bytes:
+    """Return the content of a file, checksum included."""
+    text = json.dumps(description, default=_as_json)
+    metadata = {"skdeepcluster": text, "checksum": _checksum(text, tensors)}
+    return to_safetensors(tensors, metadata)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace the file whole or not at all, with the permissions that a new file has."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def _checksum(text: str, tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def load(path: str | Path, estimators: dict[str, type], **params) -> Any:
@@ -81,7 +104,9 @@ def load(path: str | Path, estimators: dict[str, type], **params) -> Any:
     description, tensors = _read(path)
     try:
         return _rebuild(description, tensors, estimators, params)
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except KeyError as error:
+        raise LoadError(f"cannot load {path}: it has no {error}.") from error
+    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise LoadError(f"cannot load {path}: {error}") from error
 
 
@@ -92,12 +117,15 @@ def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        description = json.loads(metadata["skdeepcluster"])
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        text = metadata["skdeepcluster"]
+        description = json.loads(text)
+    except (safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise LoadError(f"{path} is not a saved estimator, or it is damaged: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         found = description.get("format") if isinstance(description, dict) else description
         raise LoadError(f"{path} has format {found!r}, this version reads format {FORMAT}.")
+    if metadata.get("checksum") != _checksum(text, tensors):
+        raise LoadError(f"{path} is damaged: its content does not match its checksum.")
     return description, tensors
 
 
@@ -111,17 +139,22 @@ def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], para
     estimator = estimators[name](**{**_tuples(description["params"]), **params})
     estimator._check_parameters()
     input_shape = tuple(description["input_shape"])
+    n_features = math.prod(input_shape)
+    names = description["feature_names_in"]
+    _expect("row_shape", math.prod(description["row_shape"]), (n_features,))
+    _expect("n_features_in", description["n_features_in"], (n_features,))
+    _expect("feature_names_in", n_features if names is None else len(names), (n_features,))
     estimator._preprocess = Preprocessor(
         input_shape,
         description["channels_last"],
-        tensors.pop("shift").numpy(),
-        tensors.pop("factor").numpy(),
+        _array("shift", tensors, torch.float64, [(1,), (n_features,)]),
+        _array("factor", tensors, torch.float64, [(1,), (n_features,)]),
     )
     estimator._row_shape = tuple(description["row_shape"])
-    estimator.n_features_in_ = description["n_features_in"]
-    if description["feature_names_in"] is not None:
-        estimator.feature_names_in_ = np.array(description["feature_names_in"], dtype=object)
-    estimator.labels_ = tensors.pop("labels").numpy()
+    estimator.n_features_in_ = n_features
+    if names is not None:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    estimator.labels_ = _array("labels", tensors, torch.int64, [(description["n_samples"],)])
     estimator.n_iter_ = description["n_iter"]
     estimator.history_ = description["history"]
     net = estimator._empty_net(input_shape, description["n_samples"])
@@ -131,6 +164,18 @@ def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], para
     estimator._load_own_state(description["own"])
     estimator._collect()
     return estimator
+
+
+def _expect(name: str, value: Any, expected: Collection) -> None:
+    if value not in expected:
+        raise ValueError(f"{name} should be {' or '.join(map(str, expected))}, found {value}.")
+
+
+def _array(name: str, tensors: dict, dtype: torch.dtype, shapes: Collection) -> np.ndarray:
+    tensor = tensors.pop(name)
+    _expect(f"the shape of {name}", tuple(tensor.shape), shapes)
+    _expect(f"the type of {name}", tensor.dtype, [dtype])
+    return tensor.numpy()
 
 
 def _load_modules(net, tensors: dict[str, torch.Tensor]) -> None:
@@ -147,8 +192,6 @@ def _plain(params: dict) -> tuple[dict, list[str]]:
     """Split parameters into what JSON holds and the names of functions that it does not."""
     plain, left_out = {}, []
     for name, value in params.items():
-        if isinstance(value, np.generic):
-            value = value.item()
         if name in ("callbacks", "checkpoint") or isinstance(value, np.random.RandomState):
             value = None
         if callable(value):
@@ -156,6 +199,13 @@ def _plain(params: dict) -> tuple[dict, list[str]]:
         else:
             plain[name] = value
     return plain, left_out
+
+
+def _as_json(value: Any) -> Any:
+    """Turn numpy's numbers and arrays, which parameters may be, into Python's."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be saved.")
 
 
 def _tuples(params: dict) -> dict:

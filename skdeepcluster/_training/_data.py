@@ -91,9 +91,10 @@ class Preprocessor:
         return (rows / factor + shift).float()
 
     def _scaling(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+        # Copied: joblib may have put them in a read-only memory map, of which torch warns.
         return (
-            torch.as_tensor(self.shift, dtype=dtype, device=device),
-            torch.as_tensor(self.factor, dtype=dtype, device=device),
+            torch.tensor(self.shift, dtype=dtype, device=device),
+            torch.tensor(self.factor, dtype=dtype, device=device),
         )
 
 
