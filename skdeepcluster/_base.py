@@ -278,6 +278,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         """Validate rows and return them as (n, D), and the shape that an image had."""
         X, row_shape = flatten_rows(X)
         X = validate_data(self, X, reset=reset, ensure_min_samples=1)
+        if X.dtype.kind not in "biuf":
+            raise ValueError(f"X must be of real numbers, got the dtype {X.dtype}.")
         if X.dtype.newbyteorder("=") not in _TENSOR_DTYPES:
             exact = X.dtype.kind in "bu" and X.dtype.itemsize <= 2
             with np.errstate(over="ignore"):  # what float64 cannot hold is refused below

@@ -165,7 +165,7 @@ def make_preprocessor(
 def _scaling(X: np.ndarray, is_image: bool, scaling: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return shift and factor, each of shape (1,) or (D,)."""
     low, high = _range(X)
-    if max(abs(low), abs(high)) > np.finfo(np.float32).max:
+    if max(abs(low), abs(high)) > float(np.finfo(np.float32).max):
         raise ValueError(
             f"X has values from {low:g} to {high:g}, too large for float32: scale them first."
         )
@@ -186,10 +186,12 @@ def _range(X: np.ndarray) -> tuple[float, float]:
 
 
 def _column_scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    # Counted from the first row: a large constant is then zero, not what rounding its mean leaves.
+    origin = X[0].astype(np.float64)
     scaler = StandardScaler()
     for rows in _slices(X):
-        scaler.partial_fit(X[rows].astype(np.float64, copy=False))
-    return scaler.mean_, _inverse(scaler.scale_)
+        scaler.partial_fit(X[rows] - origin)
+    return origin + scaler.mean_, _inverse(scaler.scale_)
 
 
 def _inverse(scale: np.ndarray) -> np.ndarray:

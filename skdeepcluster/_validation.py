@@ -30,7 +30,7 @@ def check_real(
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
     inside = minimum < value <= maximum if exclusive else minimum <= value <= maximum
-    if not (inside and np.isfinite(value)):
+    if not inside or value == np.inf:
         bounds = f"{'(' if exclusive else '['}{minimum:g}, {maximum:g}]"
         raise ValueError(f"{name} must be a finite number in {bounds}, got {value!r}.")
 
