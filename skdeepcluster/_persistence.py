@@ -56,9 +56,10 @@ def save(estimator, path: str | Path) -> None:
 
 def encode(description: dict, tensors: dict[str, torch.Tensor]) -> bytes:
     """Return the content of a file, checksum included."""
-    text = json.dumps(description, default=_as_json)
-    metadata = {"skdeepcluster": text, "checksum": _checksum(text, tensors)}
-    return to_safetensors(tensors, metadata)
+    description = json.loads(json.dumps(description, default=_as_json))
+    description["checksum"] = _checksum(description, tensors)
+    # One entry only: safetensors writes several in random order.
+    return to_safetensors(tensors, {"skdeepcluster": json.dumps(description)})
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -75,8 +76,8 @@ def _write(path: Path, content: bytes) -> None:
         raise
 
 
-def _checksum(text: str, tensors: dict[str, torch.Tensor]) -> str:
-    digest = hashlib.blake2b(text.encode(), digest_size=16)
+def _checksum(description: dict, tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.blake2b(json.dumps(description).encode(), digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -117,14 +118,13 @@ def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        text = metadata["skdeepcluster"]
-        description = json.loads(text)
+        description = json.loads(metadata["skdeepcluster"])
     except (safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise LoadError(f"{path} is not a saved estimator, or it is damaged: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         found = description.get("format") if isinstance(description, dict) else description
         raise LoadError(f"{path} has format {found!r}, this version reads format {FORMAT}.")
-    if metadata.get("checksum") != _checksum(text, tensors):
+    if description.pop("checksum", None) != _checksum(description, tensors):
         raise LoadError(f"{path} is damaged: its content does not match its checksum.")
     return description, tensors
 

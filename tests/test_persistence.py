@@ -229,7 +229,9 @@ def contents(path) -> tuple[dict, dict]:
     """What a file holds: its description and its tensors."""
     with safetensors.safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return json.loads(file.metadata()["skdeepcluster"]), tensors
+        description = json.loads(file.metadata()["skdeepcluster"])
+    del description["checksum"]
+    return description, tensors
 
 
 def rewrite(path, change) -> None:
