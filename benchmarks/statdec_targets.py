@@ -41,14 +41,14 @@ def recalls(y, labels):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=".", help="folder with mnist.npz")
-    parser.add_argument("--datasets", nargs="+", default=["digits", "mnist"])
+    parser.add_argument("--dataset", default="digits", help="digits or mnist")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    result = {"rows": _common.read("statdec_targets").get("rows", [])}
+    result = {"rows": _common.read(f"statdec_targets_{args.dataset}").get("rows", [])}
     done = {(r["dataset"], r["sampling"], r["seed"], r["reading"]) for r in result["rows"]}
-    for dataset in args.datasets:
+    for dataset in [args.dataset]:
         X, y = _common.load(dataset, args.data)
         X, y = X[:10_000], y[:10_000]
         for seed in args.seeds:
@@ -80,8 +80,8 @@ def main():
                     }
                     result["rows"].append(row)
                     print(row, flush=True)
-                _common.write("statdec_targets", result)
-    for dataset in args.datasets:
+                _common.write(f"statdec_targets_{args.dataset}", result)
+    for dataset in [args.dataset]:
         for sampling in ("balanced", "long-tailed"):
             for reading in TARGET_READINGS:
                 rows = [r for r in result["rows"]

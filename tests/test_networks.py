@@ -23,13 +23,13 @@ def assignments(n, n_clusters, seed=0):
 
 class TestStatisticsPooling:
     def make(self, n_clusters=3, **params):
-        pool = StatisticsPooling(4, 6, n_clusters, **params).double()
+        pool = StatisticsPooling(4, 6, n_clusters, width=5, **params).double()
         torch.nn.init.normal_(pool.project.weight)
         return pool
 
     def test_statistics_are_weighted_means_and_variances(self):
         pool, q = self.make(), assignments(50, 3)
-        phi = torch.randn(50, 4, dtype=torch.float64) + 100  # far from 0: variances must survive
+        phi = torch.randn(50, 5, dtype=torch.float64) + 100  # far from 0: variances must survive
         share, mean, variance = pool.statistics(phi, q)
         for k in range(3):
             weights = q[:, k].numpy()
@@ -57,11 +57,11 @@ class TestStatisticsPooling:
     def test_an_empty_cluster_lends_its_running_estimate(self):
         pool = self.make()
         full = assignments(40, 3)
-        pool.statistics(torch.randn(40, 4, dtype=torch.float64), full)
+        pool.statistics(torch.randn(40, 5, dtype=torch.float64), full)
         before = pool.mean[2].clone(), pool.variance[2].clone()
         q = full[:10].clone()
         q[:, 2] = 0.01  # 0.1 of a sample in all
-        _, mean, variance = pool.statistics(torch.randn(10, 4, dtype=torch.float64), q)
+        _, mean, variance = pool.statistics(torch.randn(10, 5, dtype=torch.float64), q)
         np.testing.assert_array_equal(mean[2], before[0])
         np.testing.assert_array_equal(variance[2], before[1])
         np.testing.assert_array_equal(pool.mean[2], before[0])
@@ -69,12 +69,12 @@ class TestStatisticsPooling:
 
     def test_first_batch_is_taken_whole(self):
         pool = self.make()
-        _, mean, _ = pool.statistics(torch.ones(20, 4, dtype=torch.float64), assignments(20, 3))
+        _, mean, _ = pool.statistics(torch.ones(20, 5, dtype=torch.float64), assignments(20, 3))
         np.testing.assert_allclose(pool.mean, mean)
 
     def test_running_estimates_approach_those_of_the_data(self):
         pool, q = self.make(momentum=0.02), assignments(2000, 3)
-        phi = torch.randn(2000, 4, dtype=torch.float64).square()
+        phi = torch.randn(2000, 5, dtype=torch.float64).square()
         for _ in range(20):
             for index in torch.randperm(2000).chunk(20):
                 pool.statistics(phi[index], q[index])

@@ -36,6 +36,8 @@ class StatisticsPooling(nn.Module):
         Size of the layer that follows.
     n_clusters : int
         Number of clusters K.
+    width : int, default=128
+        Size of :math:`\phi`, of which the statistics are taken.
     momentum : float, default=0.1
         Share of a new batch in the running estimates, once ten batches were seen.
 
@@ -53,16 +55,21 @@ class StatisticsPooling(nn.Module):
     """
 
     def __init__(
-        self, in_features: int, out_features: int, n_clusters: int, momentum: float = 0.1
+        self,
+        in_features: int,
+        out_features: int,
+        n_clusters: int,
+        width: int = 128,
+        momentum: float = 0.1,
     ) -> None:
         super().__init__()
         self.momentum = momentum
-        self.shared = nn.Linear(in_features, in_features)
-        self.project = nn.Linear(1 + 2 * in_features, out_features, bias=False)
+        self.shared = nn.Linear(in_features, width)
+        self.project = nn.Linear(1 + 2 * width, out_features, bias=False)
         nn.init.zeros_(self.project.weight)
         self.register_buffer("share", torch.full((n_clusters,), 1.0 / n_clusters))
-        self.register_buffer("mean", torch.zeros(n_clusters, in_features))
-        self.register_buffer("variance", torch.zeros(n_clusters, in_features))
+        self.register_buffer("mean", torch.zeros(n_clusters, width))
+        self.register_buffer("variance", torch.zeros(n_clusters, width))
         self.register_buffer("n_seen", torch.zeros(n_clusters))
 
     def forward(self, features: Tensor, q: Tensor) -> Tensor:
