@@ -5,13 +5,12 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.cluster import KMeans
-from threadpoolctl import threadpool_limits
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
 from skdeepcluster._training import Batch, ClusteringNet, Phase, Preprocessor, TensorSource
 from skdeepcluster._training._data import n_batches
+from skdeepcluster._training._kmeans import kmeans
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
 from skdeepcluster.augmentation import random_affine
 from skdeepcluster.networks import MLPAutoencoder, StudentTAssignment
@@ -35,9 +34,6 @@ PAPER_LEARNING_RATE, PAPER_DECAY_STEPS = 0.01, 20_000
 #: autoencoder by the square root of the number of rows, and bounds on its epochs.
 PRETRAINING_LEARNING_RATE = 0.001
 STEPS_BY_ROOT, MIN_EPOCHS, MAX_EPOCHS = 30, 10, 250
-
-#: Restarts of the k-means that places the first centres.
-KMEANS_RESTARTS = 20
 
 #: Rows, evenly spread over the data, whose mean square is the unit of the reconstruction error.
 POWER_ROWS = 4096
@@ -139,13 +135,9 @@ class StatDECNet(ClusteringNet):
         if self.phase_.name != CLUSTERING:
             return
         z = self.map_rows(self.source_, lambda x: self.module_.encode(x).float())
-        kmeans = KMeans(self.n_clusters, n_init=KMEANS_RESTARTS, random_state=self.seed)
-        # With three threads and more, sums in k-means come in no fixed order.
-        with threadpool_limits(limits=min(2, torch.get_num_threads()), user_api="openmp"):
-            kmeans.fit(z.cpu().numpy())
-        centers = self.assignment_.centers
+        start = kmeans(z.cpu().numpy(), self.n_clusters, self.seed).cluster_centers_
         with torch.no_grad():
-            centers.copy_(torch.as_tensor(kmeans.cluster_centers_))
+            self.assignment_.centers.copy_(torch.as_tensor(start))
         self.previous_ = None
         self.refresh_target()
 

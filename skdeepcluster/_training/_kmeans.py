@@ -1,0 +1,35 @@
+"""k-means on embeddings, for methods that start from it."""
+
+import numpy as np
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
+
+#: Restarts from k-means++, of which the tightest is kept.
+RESTARTS = 20
+
+#: Rows that the restarts look at; more are drawn from at random, and see one last run.
+RESTART_ROWS = 50_000
+
+
+def kmeans(z: np.ndarray, n_clusters: int, seed: int) -> KMeans:
+    """Fit scikit-learn's k-means, alike for the same seed at any number of threads.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n, e)
+        Embeddings.
+    n_clusters : int
+    seed : int
+
+    Returns
+    -------
+    KMeans
+        Fitted to all rows.
+    """
+    # One thread: with several, its sums come in another order, with three and more in none fixed.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        if len(z) <= RESTART_ROWS:
+            return KMeans(n_clusters, n_init=RESTARTS, random_state=seed).fit(z)
+        some = np.random.default_rng(seed).choice(len(z), RESTART_ROWS, replace=False)
+        best = KMeans(n_clusters, n_init=RESTARTS, random_state=seed).fit(z[some])
+        return KMeans(n_clusters, init=best.cluster_centers_, n_init=1, copy_x=False).fit(z)
