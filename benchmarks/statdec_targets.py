@@ -72,15 +72,15 @@ def main():
                         "n": len(rows),
                         "seconds": seconds,
                         "epochs": model.n_iter_,
-                        "balanced_acc": recall.mean(),
-                        "recall_smallest": recall[-3:].mean(),
+                        "balanced_acc": float(recall.mean()),
+                        "recall_smallest": float(recall[-3:].mean()),
                         "first_sizes": sorted(sizes[0]) if sizes else [],
                         "last_sizes": sorted(sizes[-1]) if sizes else [],
                         **_common.scores(target, model.labels_),
                     }
                     result["rows"].append(row)
                     print(row, flush=True)
-                _common.write(f"statdec_targets_{args.dataset}", result)
+                    _common.write(f"statdec_targets_{args.dataset}", result)
     for dataset in [args.dataset]:
         for sampling in ("balanced", "long-tailed"):
             for reading in TARGET_READINGS:

@@ -313,7 +313,7 @@ class StatDEC(DeepClusterer):
     scaling : "auto" or None, default="auto"
         "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
         to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
-    max_epochs : int, default=100
+    max_epochs : int, default=150
         Bound of the clustering phase.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
@@ -413,7 +413,7 @@ class StatDEC(DeepClusterer):
         augmentation=None,
         image_shape=None,
         scaling="auto",
-        max_epochs=100,
+        max_epochs=150,
         max_time=None,
         batch_size=256,
         learning_rate=0.001,
