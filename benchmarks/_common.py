@@ -48,6 +48,12 @@ def provenance() -> dict:
     }
 
 
+def stamp() -> dict:
+    """When and from which commit a row is: results are added to over many runs."""
+    full = provenance()
+    return {key: full[key] for key in ("date", "commit", "threads")}
+
+
 def _version(name: str) -> str:
     try:
         return version(name)

@@ -29,6 +29,7 @@ SETTINGS = {
     "StatDEC-1": {},
     "StatDEC-2": {"statistics_pooling": False},
     "StatDEC-3": {"weighted_target": False},
+    "StatDEC-1 + affine": {"augmentation": "affine"},
 }
 TEST_ROWS = 10_000
 
@@ -71,14 +72,14 @@ def baseline(X, scored, n_clusters, seed):
 
 
 def table(result):
-    lines = [f"{'protocol':8} {'method':12} {'seeds':5} {'ACC':14} {'NMI':14} {'ARI':14} seconds"]
+    lines = [f"{'protocol':8} {'method':18} {'seeds':5} {'ACC':14} {'NMI':14} {'ARI':14} seconds"]
     keys = sorted({(row["protocol"], row["method"]) for row in result["rows"]})
     for protocol, method in keys:
         rows = [r for r in result["rows"] if (r["protocol"], r["method"]) == (protocol, method)]
         cells = [_common.summary([row[name] for row in rows]) for name in ("acc", "nmi", "ari")]
         seconds = np.mean([row["pretrain_s"] + row["seconds"] for row in rows])
         lines.append(
-            f"{protocol:8} {method:12} {len(rows):5} "
+            f"{protocol:8} {method:18} {len(rows):5} "
             + " ".join(f"{cell:14}" for cell in cells)
             + f" {seconds:.0f}"
         )
@@ -126,7 +127,7 @@ def main():
                         "sizes": np.bincount(model.labels_, minlength=n_clusters).tolist(),
                     }
                 row = {"protocol": protocol, "seed": seed, "method": method, "seconds": seconds}
-                row |= more | _common.scores(target[part], labels)
+                row |= _common.stamp() | more | _common.scores(target[part], labels)
                 result["rows"].append(row)
                 print({k: v if not isinstance(v, float) else round(v, 4) for k, v in row.items()},
                       flush=True)  # fmt: skip

@@ -77,6 +77,7 @@ def main():
                         "first_sizes": sorted(sizes[0]) if sizes else [],
                         "last_sizes": sorted(sizes[-1]) if sizes else [],
                         **_common.scores(target, model.labels_),
+                        **_common.stamp(),
                     }
                     result["rows"].append(row)
                     print(row, flush=True)

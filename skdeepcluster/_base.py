@@ -257,6 +257,11 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         check_real("learning_rate", self.learning_rate, exclusive=True)
         if self.max_time is not None:
             check_real("max_time", self.max_time)
+        if isinstance(self.network, torch.nn.Module):
+            raise TypeError(
+                "network must be a name or a callable that builds a new module from the shape of "
+                f"one input, got the module {type(self.network).__name__} itself."
+            )
         if not callable(self.network):
             check_choice("network", self.network, self._networks)
         if self.image_shape is not None:
@@ -344,6 +349,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 f"{name} did not converge within max_epochs={self.max_epochs}. "
                 "Increase max_epochs or tol."
             )
+        elif net.stopped_by_ == "callback" and self.n_iter_ == 0 and self.max_epochs > 0:
+            _warn(f"a callback ended {name} before it began to cluster.")
         if found < self.n_clusters:
             collapsed = "all rows are in one cluster" if found == 1 else f"{found} have rows"
             _warn(f"{name} was to find {self.n_clusters} clusters, but {collapsed}.")

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import math
-import os
-import uuid
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import safetensors
 import torch
 from safetensors.torch import save as to_safetensors
 
+from skdeepcluster._files import write_whole
 from skdeepcluster._training import Preprocessor
 
 FORMAT = 1
@@ -51,7 +50,7 @@ def save(estimator, path: str | Path) -> None:
         "history": estimator.history_,
         "own": estimator._own_state(),
     }
-    _write(path, encode(description, tensors))
+    write_whole(path, [encode(description, tensors)])
 
 
 def encode(description: dict, tensors: dict[str, torch.Tensor]) -> bytes:
@@ -60,20 +59,6 @@ def encode(description: dict, tensors: dict[str, torch.Tensor]) -> bytes:
     description["checksum"] = _checksum(description, tensors)
     # One entry only: safetensors writes several in random order.
     return to_safetensors(tensors, {"skdeepcluster": json.dumps(description)})
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace the file whole or not at all, with the permissions that a new file has."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _checksum(description: dict, tensors: dict[str, torch.Tensor]) -> str:

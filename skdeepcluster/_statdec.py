@@ -33,7 +33,10 @@ PAPER_LEARNING_RATE, PAPER_DECAY_STEPS = 0.01, 20_000
 #: The default pre-training: learning rate of Adam, which falls linearly to zero; steps of the whole
 #: autoencoder by the square root of the number of rows, and bounds on its epochs.
 PRETRAINING_LEARNING_RATE = 0.001
-STEPS_BY_ROOT, MIN_EPOCHS, MAX_EPOCHS = 30, 10, 250
+STEPS_BY_ROOT, PRETRAINING_BOUNDS = 30, (10, 250)
+
+#: Steps between two targets (MNIST).
+PAPER_INTERVAL = 80
 
 #: Rows, evenly spread over the data, whose mean square is the unit of the reconstruction error.
 POWER_ROWS = 4096
@@ -81,8 +84,10 @@ class StatDECNet(ClusteringNet):
     def initialize_module(self):
         """Build the autoencoder and, for its embedding, the centres."""
         super().initialize_module()
+        self.module_.eval()  # a look at the shape must not move the statistics of batch norm
+        parameter = next(self.module_.parameters(), torch.empty(0))
         with torch.no_grad():
-            z = self.module_.encode(torch.zeros(2, *self.input_shape))
+            z = self.module_.encode(torch.zeros(2, *self.input_shape, device=parameter.device))
         if z.ndim != 2 or len(z) != 2:
             raise ValueError(
                 "network.encode must map a batch of n inputs to embeddings of shape (n, e), "
@@ -134,8 +139,14 @@ class StatDECNet(ClusteringNet):
         """Place the centres by k-means on the embeddings, when clustering begins."""
         if self.phase_.name != CLUSTERING:
             return
-        z = self.map_rows(self.source_, lambda x: self.module_.encode(x).float())
-        start = kmeans(z.cpu().numpy(), self.n_clusters, self.seed).cluster_centers_
+        z = self.map_rows(self.source_, lambda x: self.module_.encode(x).float()).cpu().numpy()
+        if not np.isfinite(z).all():
+            raise FloatingPointError(
+                "embeddings are not finite when clustering begins. A shorter pre-training or "
+                "precision='float32' may help."
+            )
+        start = kmeans(z, self.n_clusters, self.seed).cluster_centers_
+        del z  # before the targets, which are as large
         with torch.no_grad():
             self.assignment_.centers.copy_(torch.as_tensor(start))
         self.previous_ = None
@@ -143,8 +154,12 @@ class StatDECNet(ClusteringNet):
 
     def _mean_square(self) -> float:
         step = max(1, len(self.source_) // POWER_ROWS)
-        x = self.source_[torch.arange(0, len(self.source_), step)]
-        return float(x.square().mean()) or 1.0
+        indices = torch.arange(0, len(self.source_), step)
+        total = sum(
+            self.source_[index].square().flatten(1).mean(dim=1).double().sum().item()
+            for index in indices.split(256)  # not all at once: rows may be large
+        )
+        return total / len(indices) or 1.0
 
     # ------------------------------------------------------------------ steps
 
@@ -291,8 +306,9 @@ class StatDEC(DeepClusterer):
         inputs' mean square, so that the same weight means the same for any size and unit of input.
     alpha : float, default=1.0
         Degrees of freedom :math:`\alpha` of the t kernel (eq. 3).
-    update_interval : int, default=80
-        Steps between two computations of the target.
+    update_interval : int or "auto", default="auto"
+        Steps between two computations of the target. "auto" is 80, as in the paper, but a third of
+        an epoch at least, so that the cost of a row does not grow with their number.
     tol : float, default=0.001
         Share :math:`\delta` of changed labels below which training ends. 0 takes all epochs.
     pretraining : "adam" or "paper", default="adam"
@@ -332,7 +348,9 @@ class StatDEC(DeepClusterer):
         They see every phase; ``net.history[-1]["phase"]`` tells which.
     checkpoint : str, path or None, default=None
         Folder for resuming. The run keeps a file there, named after its parameters and data, and
-        renews it every minute; the same call goes on from it.
+        renews it every minute; the same call goes on from it, or returns at once what it had
+        finished. Callbacks do not count: what they hold is not in the file, and a run that one of
+        them ended is finished.
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 a line an epoch.
     random_state : int, RandomState or None, default=None
@@ -405,7 +423,7 @@ class StatDEC(DeepClusterer):
         gamma=2.0,
         lam=0.1,
         alpha=1.0,
-        update_interval=80,
+        update_interval="auto",
         tol=0.001,
         pretraining="adam",
         layerwise_epochs="auto",
@@ -507,15 +525,17 @@ class StatDEC(DeepClusterer):
         check_real("gamma", self.gamma)
         check_real("lam", self.lam, maximum=1.0)
         check_real("alpha", self.alpha, exclusive=True)
-        check_integer("update_interval", self.update_interval, minimum=1)
+        if self.update_interval != "auto":
+            check_integer("update_interval", self.update_interval, minimum=1)
         check_real("tol", self.tol, maximum=1.0)
         check_choice("pretraining", self.pretraining, ("adam", "paper"))
         for name in ("layerwise_epochs", "pretrain_epochs"):
             if getattr(self, name) != "auto":
                 check_integer(name, getattr(self, name), minimum=0)
-        if not isinstance(self.hidden_sizes, tuple | list) or len(self.hidden_sizes) < 2:
+        least = 2 if self.statistics_pooling else 0  # it sits on the decoder's second hidden layer
+        if not isinstance(self.hidden_sizes, tuple | list) or len(self.hidden_sizes) < least:
             raise ValueError(
-                f"hidden_sizes must be a tuple of two ints at least, got {self.hidden_sizes!r}."
+                f"hidden_sizes must be a tuple of {least} ints at least, got {self.hidden_sizes!r}."
             )
         for size in self.hidden_sizes:
             check_integer("hidden_sizes", size, minimum=1)
@@ -544,21 +564,26 @@ class StatDEC(DeepClusterer):
             module,
             input_shape=input_shape,
             n_clusters=self.n_clusters,
-            alpha=self.alpha,
-            lam=self.lam,
+            alpha=float(self.alpha),
+            lam=float(self.lam),
             statistics_pooling=self.statistics_pooling,
             reading=reading,
-            gamma=self.gamma,
-            update_interval=self.update_interval,
-            tol=self.tol,
+            gamma=float(self.gamma),
+            update_interval=self._update_interval(n_samples),
+            tol=float(self.tol),
             pretraining=self.pretraining,
             layerwise_epochs=layerwise_epochs,
             pretrain_epochs=pretrain_epochs,
             max_epochs=self.max_epochs,
-            learning_rate=self.learning_rate,
+            learning_rate=float(self.learning_rate),  # a NumPy float cannot be checkpointed
             augment=random_affine if self.augmentation == "affine" else self.augmentation,
             **common,
         )
+
+    def _update_interval(self, n_samples: int) -> int:
+        if self.update_interval != "auto":
+            return int(self.update_interval)
+        return max(PAPER_INTERVAL, math.ceil(n_batches(n_samples, self.batch_size) / 3))
 
     def _pretraining_epochs(self, n_samples: int) -> tuple[int, int]:
         """Epochs a layer, and of the whole."""
@@ -567,7 +592,7 @@ class StatDEC(DeepClusterer):
             automatic = math.ceil(PAPER_LAYER_STEPS / steps), math.ceil(PAPER_STEPS / steps)
         else:
             wanted = math.ceil(STEPS_BY_ROOT * math.sqrt(n_samples) / steps)
-            automatic = 0, min(MAX_EPOCHS, max(MIN_EPOCHS, wanted))
+            automatic = 0, int(np.clip(wanted, *PRETRAINING_BOUNDS))
         given = self.layerwise_epochs, self.pretrain_epochs
         return tuple(
             auto if value == "auto" else value for auto, value in zip(automatic, given, strict=True)

@@ -37,6 +37,7 @@ def check_real(
 
 def check_choice(name: str, value: Any, choices: Sequence) -> None:
     """Raise unless `value` is one of `choices`, of the same type (1 is not True)."""
+    value = value.item() if isinstance(value, np.generic) else value
     if not any(value is choice or (type(value) is type(choice) and value == choice)
                for choice in choices):  # fmt: skip
         raise ValueError(f"{name} must be one of {tuple(choices)}, got {value!r}.")

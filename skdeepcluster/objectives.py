@@ -140,8 +140,8 @@ def target_weights(q: Tensor, reading: str = "members", gamma: float = 2.0) -> T
     cardinality = torch.bincount(nearest, minlength=n_clusters).clamp_min(1).to(q.dtype)  # (K,)
     rarity = (n / cardinality).sqrt()
     if reading == "members":
-        own = q.gather(1, nearest[:, None])[:, 0]  # (n,)
-        v = torch.zeros_like(u).index_add_(0, nearest, _focal(own, gamma)) * rarity
+        member = torch.nn.functional.one_hot(nearest, n_clusters).bool()  # (n, K)
+        v = torch.where(member, _focal(q, gamma), 0).sum(dim=0) * rarity
     else:
         focal = _focal(q, gamma).sum(dim=0)  # (K,)
         factor = {"all": rarity, "mean": rarity / n, "inverse": 1 / rarity}[reading]

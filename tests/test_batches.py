@@ -268,7 +268,7 @@ def test_invert_undoes_the_preprocessing(channels_last):
 @pytest.mark.parametrize("n_features", [1, 700, 784, 5000, 200_000])
 @pytest.mark.parametrize("extra", [-1, 0, 1])
 def test_chunks_have_one_shape_and_hold_all_rows_in_order(n_features, extra):
-    size = inference_batch_size((n_features,))
+    size = inference_batch_size((n_features,), torch.get_num_threads())
     # One row told by its first number; the others are not looked at.
     n_rows = (2 if n_features < 5000 else 1) * size + extra
     X = np.zeros((n_rows, n_features), dtype=np.uint8)
@@ -282,13 +282,13 @@ def test_chunks_have_one_shape_and_hold_all_rows_in_order(n_features, extra):
     assert seen == X[:, 0].tolist()
 
 
-@given(st.integers(1, 10**8))
-def test_inference_batches_are_whole_blocks_for_every_thread(n_features):
-    rows = inference_batch_size((n_features,))
-    unit = ROW_BLOCK * torch.get_num_threads()
+@given(st.integers(1, 10**8), st.integers(1, 128))
+def test_inference_batches_are_whole_blocks_for_every_thread(n_features, threads):
+    rows = inference_batch_size((n_features,), threads)
+    unit = ROW_BLOCK * threads
     assert rows % unit == 0
     assert rows == unit or 64 - unit / 2 <= rows <= 1024 + unit / 2
-    assert rows >= inference_batch_size((n_features + 1,))
+    assert rows >= inference_batch_size((n_features + 1,), threads)
 
 
 @pytest.mark.parametrize("n_rows", [1, 2, 1025])

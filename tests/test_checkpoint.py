@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdeepcluster import StatDEC
+from skdeepcluster import StatDEC, _files
 from skdeepcluster._training import _checkpoint
 from skdeepcluster._training._checkpoint import CheckpointError, fingerprint, read, write
 
@@ -105,18 +105,18 @@ class FullDisk:
 
 
 @pytest.mark.parametrize("before", [None, {"seed": 1}])
-@pytest.mark.parametrize("fault", ["replace", "fsync", "mkstemp", "mkdir", 0, 1, 2])
+@pytest.mark.parametrize("fault", ["replace", "fsync", "open", "mkdir", 0, 1, 2])
 def test_a_write_that_fails_leaves_the_old_file(monkeypatch, path, before, fault):
     if before is not None:
         write(path, before)
     error = OSError(errno.EIO, "Input/output error")
     if isinstance(fault, int):
-        fdopen = os.fdopen
-        monkeypatch.setattr(os, "fdopen", lambda *args: FullDisk(fdopen(*args), fault))
+        full = lambda *args: FullDisk(open(*args), fault)  # noqa: E731, SIM115
+        monkeypatch.setattr(_files, "open", full, raising=False)
         words = "No space left"
     else:
-        owner = {"mkstemp": _checkpoint.tempfile, "mkdir": Path}.get(fault, os)
-        monkeypatch.setattr(owner, fault, Faulty(getattr(owner, fault), 1, error))
+        owner = {"open": _files, "mkdir": Path}.get(fault, os)
+        monkeypatch.setattr(owner, fault, Faulty(getattr(owner, fault, open), 1, error), False)
         words = "Input/output error"
     with pytest.raises(CheckpointError, match=words) as caught:
         write(path, STATE)

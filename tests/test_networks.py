@@ -105,6 +105,21 @@ class TestStatisticsPooling:
         assert q.grad.abs().sum() > 0
         assert torch.isfinite(q.grad).all()
 
+    def test_statistics_are_not_coarse_under_autocast(self):
+        pool, q = self.make().float(), assignments(50, 3).float()
+        h = torch.randn(50, 4) + 20
+        with torch.autocast("cpu", torch.bfloat16):
+            pool(h, q)
+            phi = pool.shared(h).relu().float()
+        pool.n_seen.zero_()
+        pool.statistics(phi, q)
+        expected = pool.variance.clone()
+        pool.n_seen.zero_()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = pool(h, q)
+        np.testing.assert_allclose(pool.variance, expected, rtol=1e-4)
+        assert out.dtype == torch.float32
+
     def test_gradients_are_finite_with_an_empty_cluster(self):
         pool = self.make()
         q = torch.tensor([[1.0, 0.0, 0.0]] * 5, dtype=torch.float64, requires_grad=True)

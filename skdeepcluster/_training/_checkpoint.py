@@ -3,10 +3,8 @@
 import hashlib
 import io
 import json
-import os
 import pickle
 import re
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,8 +13,13 @@ from types import CodeType, FunctionType, MethodType
 import numpy as np
 import torch
 
+from skdeepcluster._files import write_whole
+
 _MAGIC = b"skdeepcluster checkpoint 1\n"
 _DIGEST_SIZE = 32
+
+#: Raised when the same parameters come to mean another computation: no file of before fits then.
+_COMPUTATION = 1
 
 
 class CheckpointError(RuntimeError):
@@ -37,7 +40,7 @@ def write(path: Path, state: dict) -> None:
     torch.save(state, buffer)
     payload = buffer.getbuffer()
     digest = hashlib.blake2b(payload, digest_size=_DIGEST_SIZE).digest()
-    _write_whole(path, _MAGIC, digest, payload)
+    _write(path, _MAGIC, digest, payload)
 
 
 def check_writable(path: Path) -> None:
@@ -48,27 +51,15 @@ def check_writable(path: Path) -> None:
     CheckpointError
         If it cannot; the message names it.
     """
-    _write_whole(path, b"", keep=False)
+    _write(path, b"", keep=False)
 
 
-def _write_whole(path: Path, *parts, keep: bool = True) -> None:
-    temporary = None
+def _write(path: Path, *parts: bytes, keep: bool = True) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-        with os.fdopen(handle, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        if keep:
-            os.replace(temporary, path)
-            temporary = None
+        write_whole(path, parts, keep=keep)
     except OSError as error:
         raise CheckpointError(f"cannot write the checkpoint {path}: {error}.") from error
-    finally:  # whatever went wrong, a second Ctrl-C as well
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def read(path: Path) -> dict | None:
@@ -114,7 +105,8 @@ def fingerprint(name: str, params: dict, data: np.ndarray) -> str:
     """
     digest = hashlib.blake2b(digest_size=12)
     described = {key: _describe(value) for key, value in sorted(params.items())}
-    digest.update(json.dumps([name, described, list(data.shape), str(data.dtype)]).encode())
+    head = [_COMPUTATION, name, described, list(data.shape), str(data.dtype)]
+    digest.update(json.dumps(head).encode())
     step = max(1, (1 << 24) // max(1, data[:1].nbytes))
     for start in range(0, len(data), step):
         digest.update(np.ascontiguousarray(data[start : start + step]).data)

@@ -158,7 +158,8 @@ class TensorSource(Dataset):
         n_valid : int
             How many rows of the batch are rows of the data.
         """
-        size = inference_batch_size(self.preprocess.input_shape)
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        size = inference_batch_size(self.preprocess.input_shape, threads)
         for start in range(0, len(self), size):
             x = self[start : start + size]
             n_valid = len(x)
@@ -167,7 +168,7 @@ class TensorSource(Dataset):
             yield x, n_valid
 
 
-def inference_batch_size(input_shape: tuple[int, ...]) -> int:
+def inference_batch_size(input_shape: tuple[int, ...], threads: int) -> int:
     """Rows in an inference batch: about 64 to 1024, by the size of an input and of the machine.
 
     A matrix product gives each thread a share of the rows, in blocks, and computes what is left
@@ -175,7 +176,7 @@ def inference_batch_size(input_shape: tuple[int, ...]) -> int:
     depend on its place. So the rows are a multiple of threads times `ROW_BLOCK`.
     """
     rows = min(1024, max(64, INFERENCE_NUMBERS // math.prod(input_shape)))
-    unit = ROW_BLOCK * torch.get_num_threads()
+    unit = ROW_BLOCK * threads
     return unit * max(1, round(rows / unit))
 
 

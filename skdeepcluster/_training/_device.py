@@ -24,16 +24,18 @@ def resolve_device(device: str) -> torch.device:
         resolved = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(f"device={device!r} is not a device's name; {expected}.") from error
-    available = {
-        "cpu": lambda: True,
-        "cuda": lambda: (resolved.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available,
-    }
-    if resolved.type not in available:
+    if resolved.type not in ("cpu", "cuda", "mps"):
         raise ValueError(f"device={device!r} is not supported; {expected}.")
-    if not available[resolved.type]():
+    if not is_available(resolved):
         raise ValueError(f"device={device!r} is not available on this machine; {expected}.")
     return resolved
+
+
+def is_available(device: torch.device) -> bool:
+    """Whether this machine has the device."""
+    if device.type == "cuda":
+        return (device.index or 0) < torch.cuda.device_count()
+    return device.type == "cpu" or (device.type == "mps" and torch.backends.mps.is_available())
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:

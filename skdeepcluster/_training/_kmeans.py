@@ -12,7 +12,7 @@ RESTART_ROWS = 50_000
 
 
 def kmeans(z: np.ndarray, n_clusters: int, seed: int) -> KMeans:
-    """Fit scikit-learn's k-means, alike for the same seed at any number of threads.
+    """Fit scikit-learn's k-means, on one thread and so alike for the same seed always.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def kmeans(z: np.ndarray, n_clusters: int, seed: int) -> KMeans:
     KMeans
         Fitted to all rows.
     """
-    # One thread: with several, its sums come in another order, with three and more in none fixed.
+    # With three threads and more, sums of its come in no fixed order.
     with threadpool_limits(limits=1, user_api="openmp"):
         if len(z) <= RESTART_ROWS:
             return KMeans(n_clusters, n_init=RESTARTS, random_state=seed).fit(z)

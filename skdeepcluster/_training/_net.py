@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skdeepcluster._training import _checkpoint, _progress
 from skdeepcluster._training._data import Batch, BatchIterator, TensorSource
-from skdeepcluster._training._device import autocast
+from skdeepcluster._training._device import autocast, is_available
 from skdeepcluster._training._interrupt import Interrupt, deferred_interrupt
 from skdeepcluster._training._seeding import random_state, set_random_state
 
@@ -315,10 +315,7 @@ class ClusteringNet(NeuralNet):
         """Drop what only training needs: optimisers, batches, targets."""
         for name in self._transient:
             self.__dict__.pop(name, None)
-        for name in list(self._optimizers):
-            delattr(self, name + "_")
-        for _, parameter in self.get_all_learnable_params():
-            parameter.grad = None
+        self._drop_optimizers()
         self.schedulers_ = []
         self._set_training(False)
 
@@ -328,12 +325,14 @@ class ClusteringNet(NeuralNet):
         for name in self._modules:
             module = getattr(self, name + "_")
             state[name + "_"] = copy.deepcopy(module).cpu()
-        return state
+        return {
+            key: value.cpu() if isinstance(value, Tensor) else value for key, value in state.items()
+        }
 
     def __setstate__(self, state):
         """Go back to the device of the run where there is one, else to the CPU."""
         vars(self).update(state)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
+        if not is_available(self.device):
             vars(self)["device"] = torch.device("cpu")
         for name in self._modules:
             getattr(self, name + "_").to(self.device)
@@ -342,8 +341,16 @@ class ClusteringNet(NeuralNet):
 
     def _configure_phase(self) -> None:
         self.schedulers_ = []
+        self._drop_optimizers()
         with self._current_init_context("optimizer"):
             self.configure_phase()
+
+    def _drop_optimizers(self) -> None:
+        """Forget the optimisers of a phase, and the gradients that they left."""
+        for name in list(self._optimizers):
+            delattr(self, name + "_")
+        for _, parameter in self.get_all_learnable_params():
+            parameter.grad = None
 
     def _phase_is_over(self) -> bool:
         done = self.phase_epoch_ >= self.phase_.max_epochs
@@ -446,7 +453,7 @@ class ClusteringNet(NeuralNet):
             return False
         try:
             self._load(state)
-        except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise _checkpoint.CheckpointError(
                 f"the checkpoint {self.checkpoint} is of another run: {error!r}. "
                 "Delete it to begin anew."

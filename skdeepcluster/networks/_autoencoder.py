@@ -108,6 +108,10 @@ class MLPAutoencoder(nn.Module):
             h = out if i == last else out.relu()
         return h.unflatten(1, self.input_shape)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct a batch, without statistics."""
+        return self.decode(self.encode(x))
+
     @property
     def n_layers(self) -> int:
         """Number of encoder layers that can be trained one after another."""

@@ -85,15 +85,15 @@ class StatisticsPooling(nn.Module):
         -------
         Tensor of shape (n, out_features)
         """
-        if self.training:
-            # Under autocast the layers return bfloat16, too coarse for statistics.
-            phi = self.shared(features).relu().to(q.dtype)  # (n, f)
-            share, mean, variance = self.statistics(phi, q)
-        else:
-            share, mean, variance = self.share, self.mean, self.variance
-        statistics = torch.cat([share[:, None], mean, variance], dim=1)  # (K, 1 + 2 f)
-        # Projecting K rows and mixing them afterwards is the same as projecting n mixtures.
-        return q @ self.project(statistics).to(q.dtype)  # (n, out)
+        share, mean, variance = self.share, self.mean, self.variance
+        phi = self.shared(features).relu().to(q.dtype) if self.training else None  # (n, f)
+        # bfloat16 is for layers: too coarse for a variance.
+        with torch.autocast(q.device.type, enabled=False):
+            if phi is not None:
+                share, mean, variance = self.statistics(phi, q)
+            statistics = torch.cat([share[:, None], mean, variance], dim=1)  # (K, 1 + 2 f)
+            # Projecting K rows and mixing them afterwards is the same as projecting n mixtures.
+            return q @ self.project(statistics)  # (n, out)
 
     def statistics(self, phi: Tensor, q: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Statistics of a training batch; clusters too small for one use the running estimate.
