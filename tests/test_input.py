@@ -232,8 +232,8 @@ def test_fit_refuses_bad_parameters(name, parameter, value, error, message):
 #: Values of a method's own parameters.
 OWN_BAD_PARAMETERS = [
     ("StatDEC", "embedding_dim", 0, ValueError, "embedding_dim must be at least 1, got 0"),
-    ("StatDEC", "hidden_sizes", (16,), ValueError, "two ints at least, got (16,)"),
-    ("StatDEC", "hidden_sizes", 16, ValueError, "two ints at least, got 16"),
+    ("StatDEC", "hidden_sizes", (16,), ValueError, "2 ints at least, got (16,)"),
+    ("StatDEC", "hidden_sizes", 16, ValueError, "2 ints at least, got 16"),
     ("StatDEC", "hidden_sizes", (16, 0), ValueError, "hidden_sizes must be at least 1, got 0"),
     ("StatDEC", "hidden_sizes", (16, "x"), TypeError, "hidden_sizes must be an int, got 'x'"),
     ("StatDEC", "lam", 1.5, ValueError, "lam must be a finite number in [0, 1], got 1.5"),
