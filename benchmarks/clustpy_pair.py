@@ -56,6 +56,19 @@ def child(command, threads):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def summarise(rows):
+    """Medians of seconds, their ratio to ClustPy's, accuracy over the seeds so far."""
+    medians = {name: np.median([r["seconds"] for r in results]) for name, results in rows.items()}
+    return {
+        name: {
+            "seconds": float(medians[name]),
+            "ratio": float(medians[name] / medians["clustpy"]),
+            "acc": _common.summary([r["acc"] for r in results]),
+        }
+        for name, results in rows.items()
+    }
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--clustpy", help="Python interpreter of ClustPy's environment")
@@ -86,18 +99,11 @@ def main():
         for name, results in rows.items():
             print(seed, name, {k: round(results[-1][k], 3) for k in ("seconds", "acc", "nmi")},
                   flush=True)  # fmt: skip
-    medians = {name: np.median([r["seconds"] for r in results]) for name, results in rows.items()}
-    summary = {
-        name: {
-            "seconds": float(medians[name]),
-            "ratio": float(medians[name] / medians["clustpy"]),
-            "acc": _common.summary([r["acc"] for r in results]),
-        }
-        for name, results in rows.items()
-    }
+        summary = summarise(rows)
+        path = _common.write("clustpy_pair", {"summary": summary, "rows": rows})
     for name, row in summary.items():
         print(name, row)
-    print(_common.write("clustpy_pair", {"summary": summary, "rows": rows}))
+    print(path)
 
 
 if __name__ == "__main__":
