@@ -44,7 +44,8 @@ def provenance() -> dict:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        # Where the data and interpreters lie on this machine is nobody's business.
+        "command": " ".join(Path(word).name for word in sys.argv),
     }
 
 
