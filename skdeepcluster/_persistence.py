@@ -103,13 +103,16 @@ def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        description = json.loads(metadata["skdeepcluster"])
+        text = metadata["skdeepcluster"]
+        description = json.loads(text)
     except (safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise LoadError(f"{path} is not a saved estimator, or it is damaged: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         found = description.get("format") if isinstance(description, dict) else description
         raise LoadError(f"{path} has format {found!r}, this version reads format {FORMAT}.")
-    if description.pop("checksum", None) != _checksum(description, tensors):
+    # The same numbers may be spelt otherwise (1E-05): that is not what was written, either.
+    spelt = json.dumps(description) == text
+    if description.pop("checksum", None) != _checksum(description, tensors) or not spelt:
         raise LoadError(f"{path} is damaged: its content does not match its checksum.")
     return description, tensors
 

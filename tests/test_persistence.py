@@ -400,3 +400,13 @@ def test_a_checksum_is_needed(saved):
     description, tensors = contents(saved)
     save_file(tensors, saved, {"skdeepcluster": json.dumps(description)})
     refuse(saved, "does not match its checksum")
+
+
+def test_another_spelling_of_the_same_content_is_damage(saved):
+    with safetensors.safe_open(saved, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = file.metadata()["skdeepcluster"]
+    for before, after in (('"format": 1', '"format":  1'), ("0.001", "1E-3")):
+        assert before in text
+        save_file(tensors, saved, {"skdeepcluster": text.replace(before, after, 1)})
+        refuse(saved, "does not match its checksum")
