@@ -46,51 +46,50 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    result = {"rows": _common.read(f"statdec_targets_{args.dataset}").get("rows", [])}
+    dataset, name = args.dataset, f"statdec_targets_{args.dataset}"
+    result = {"rows": _common.read(name).get("rows", [])}
     done = {(r["dataset"], r["sampling"], r["seed"], r["reading"]) for r in result["rows"]}
-    for dataset in [args.dataset]:
-        X, y = _common.load(dataset, args.data)
-        X, y = X[:10_000], y[:10_000]
-        for seed in args.seeds:
-            for sampling in ("balanced", "long-tailed"):
-                todo = [r for r in TARGET_READINGS if (dataset, sampling, seed, r) not in done]
-                if not todo:
-                    continue
-                rows, target = X, y
-                if sampling == "long-tailed":
-                    rows, target = long_tail(X, y, 100, np.random.default_rng(seed))
-                module, _ = pretrain(rows, 10, seed, {"image_shape": X.shape[1:]})
-                for reading in todo:
-                    model, seconds = run({"weighted_target": reading}, module, rows, 10, seed)
-                    recall = recalls(target, model.labels_)
-                    sizes = [r["cluster_sizes"] for r in model.history_]
-                    row = {
-                        "dataset": dataset,
-                        "sampling": sampling,
-                        "seed": seed,
-                        "reading": reading,
-                        "n": len(rows),
-                        "seconds": seconds,
-                        "epochs": model.n_iter_,
-                        "balanced_acc": float(recall.mean()),
-                        "recall_smallest": float(recall[-3:].mean()),
-                        "first_sizes": sorted(sizes[0]) if sizes else [],
-                        "last_sizes": sorted(sizes[-1]) if sizes else [],
-                        **_common.scores(target, model.labels_),
-                        **_common.stamp(),
-                    }
-                    result["rows"].append(row)
-                    print(row, flush=True)
-                    _common.write(f"statdec_targets_{args.dataset}", result)
-    for dataset in [args.dataset]:
+    X, y = _common.load(dataset, args.data)
+    X, y = X[:10_000], y[:10_000]
+    for seed in args.seeds:
         for sampling in ("balanced", "long-tailed"):
-            for reading in TARGET_READINGS:
-                rows = [r for r in result["rows"]
-                        if (r["dataset"], r["sampling"], r["reading"])
-                        == (dataset, sampling, reading)]  # fmt: skip
-                cells = [_common.summary([r[name] for r in rows])
-                         for name in ("acc", "balanced_acc", "recall_smallest", "nmi")]  # fmt: skip
-                print(f"{dataset:7} {sampling:12} {reading:8}", *cells)
+            todo = [r for r in TARGET_READINGS if (dataset, sampling, seed, r) not in done]
+            if not todo:
+                continue
+            rows, target = X, y
+            if sampling == "long-tailed":
+                rows, target = long_tail(X, y, 100, np.random.default_rng(seed))
+            module, _ = pretrain(rows, 10, seed, {"image_shape": X.shape[1:]})
+            for reading in todo:
+                model, seconds = run({"weighted_target": reading}, module, rows, 10, seed)
+                recall = recalls(target, model.labels_)
+                sizes = [r["cluster_sizes"] for r in model.history_]
+                row = {
+                    "dataset": dataset,
+                    "sampling": sampling,
+                    "seed": seed,
+                    "reading": reading,
+                    "n": len(rows),
+                    "seconds": seconds,
+                    "epochs": model.n_iter_,
+                    "balanced_acc": float(recall.mean()),
+                    "recall_smallest": float(recall[-3:].mean()),
+                    "first_sizes": sorted(sizes[0]) if sizes else [],
+                    "last_sizes": sorted(sizes[-1]) if sizes else [],
+                    **_common.scores(target, model.labels_),
+                    **_common.stamp(),
+                }
+                result["rows"].append(row)
+                print(row, flush=True)
+                _common.write(name, result)
+    for sampling in ("balanced", "long-tailed"):
+        for reading in TARGET_READINGS:
+            rows = [r for r in result["rows"]
+                    if (r["dataset"], r["sampling"], r["reading"])
+                    == (dataset, sampling, reading)]  # fmt: skip
+            cells = [_common.summary([r[score] for r in rows])
+                     for score in ("acc", "balanced_acc", "recall_smallest", "nmi")]  # fmt: skip
+            print(f"{dataset:7} {sampling:12} {reading:8}", *cells)
 
 
 if __name__ == "__main__":

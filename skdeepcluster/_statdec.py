@@ -84,6 +84,7 @@ class StatDECNet(ClusteringNet):
     def initialize_module(self):
         """Build the autoencoder and, for its embedding, the centres."""
         super().initialize_module()
+        self.power_ = None  # known once there are data
         self.module_.eval()  # a look at the shape must not move the statistics of batch norm
         parameter = next(self.module_.parameters(), torch.empty(0))
         with torch.no_grad():
@@ -115,7 +116,8 @@ class StatDECNet(ClusteringNet):
 
     def configure_phase(self) -> None:
         """Make the phase's optimiser."""
-        self.power_ = self._mean_square()
+        if self.power_ is None:
+            self.power_ = self._mean_square()
         if self.phase_.name == CLUSTERING:
             parameters = [*self.module_.parameters(), *self.assignment_.parameters()]
             self.optimizer_ = torch.optim.Adam(parameters, lr=self.lr, fused=True)
@@ -171,11 +173,14 @@ class StatDECNet(ClusteringNet):
             unit = self.power_ if self.phase_.stage == 0 else 1.0
             return self._pretraining_step(output, target, unit, batch)
         if self.phase_.name == AUTOENCODER:
-            x = batch.x if self.augment is None else self.augment(batch.x)
+            x = self._augmented(batch)
             with self.autocast():
                 output = self.module_.decode(self.module_.encode(x))
             return self._pretraining_step(output, x, self.power_, batch)
         return self._clustering_step(batch)
+
+    def _augmented(self, batch: Batch) -> torch.Tensor:
+        return batch.x if self.augment is None else self.augment(batch.x)
 
     def _pretraining_step(self, output, target, unit, batch) -> dict[str, torch.Tensor]:
         reconstruction = F.mse_loss(output.float(), target.float()) / unit
@@ -189,7 +194,7 @@ class StatDECNet(ClusteringNet):
         return {"reconstruction": reconstruction.detach()}
 
     def _clustering_step(self, batch: Batch) -> dict[str, torch.Tensor]:
-        x = batch.x if self.augment is None else self.augment(batch.x)
+        x = self._augmented(batch)
         terms = self.compiled(self._objective)(x, self.target_.index_select(0, batch.index))
         self.descend(terms["loss"], batch, self.optimizer_)
         if (self.step_count_ + 1) % self.update_interval == 0:
@@ -622,7 +627,7 @@ class StatDEC(DeepClusterer):
         log_q = net.assignment_(z)
         q = log_q.exp()
         p = target_distribution(q, net.weights_.to(q.device))
-        kl = (torch.xlogy(p, p) - p * log_q).sum(dim=1)
+        kl = kl_divergence(p, log_q, by_row=True)
         output = net.module_.decode(z, q if net.statistics_pooling else None)
         error = (output - x).square().flatten(1).mean(dim=1) / net.power_
         return net.lam * kl + (1 - net.lam) * error

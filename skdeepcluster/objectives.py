@@ -190,7 +190,7 @@ def target_distribution(q: Tensor, weights: Tensor) -> Tensor:
     return p / p.sum(dim=1, keepdim=True)
 
 
-def kl_divergence(p: Tensor, log_q: Tensor) -> Tensor:
+def kl_divergence(p: Tensor, log_q: Tensor, *, by_row: bool = False) -> Tensor:
     r"""Mean over the rows of :math:`\mathrm{KL}(p_i \| q_i) = \sum_j p_{ij} \log(p_{ij} / q_{ij})`.
 
     Parameters
@@ -199,13 +199,16 @@ def kl_divergence(p: Tensor, log_q: Tensor) -> Tensor:
         Targets; zeros count as nothing.
     log_q : Tensor of shape (n, K)
         Logarithms of the assignments.
+    by_row : bool, default=False
+        Return each row's divergence instead of their mean.
 
     Returns
     -------
-    Tensor of shape ()
+    Tensor of shape () or (n,)
 
     References
     ----------
     StatDEC, eq. 2 (which sums over the rows; the mean makes the weight independent of the batch).
     """
-    return (torch.xlogy(p, p) - p * log_q).sum(dim=1).mean()
+    rows = (torch.xlogy(p, p) - p * log_q).sum(dim=1)  # (n,)
+    return rows if by_row else rows.mean()
