@@ -92,6 +92,7 @@ def main():
     parser.add_argument("--dataset", default="mnist")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--protocols", nargs="+", default=["joined", "split"])
+    parser.add_argument("--methods", nargs="+", default=["KMeans", *SETTINGS])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--budget", type=float, default=float("inf"))
     args = parser.parse_args()
@@ -105,7 +106,7 @@ def main():
     shape = {"image_shape": X.shape[1:]} if X.ndim > 2 else {}
     for seed in args.seeds:
         for protocol in args.protocols:
-            todo = [m for m in ("KMeans", *SETTINGS) if (protocol, seed, m) not in done]
+            todo = [m for m in args.methods if (protocol, seed, m) not in done]
             rows, part = split(X, protocol)
             module, pretrain_s = None, 0.0
             for method in todo:

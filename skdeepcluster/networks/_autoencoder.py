@@ -105,7 +105,7 @@ class MLPAutoencoder(nn.Module):
             out = layer(h)
             if i == 2 and q is not None and self.pooling is not None:
                 out = out + self.pooling(h, q).to(out.dtype)
-            h = out if i == last else out.relu()
+            h = out if i == last else out.relu_()
         return h.unflatten(1, self.input_shape)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -151,5 +151,5 @@ class MLPAutoencoder(nn.Module):
         for i, layer in enumerate(self.encoder[:n_layers]):
             h = layer(h)
             if i < len(self.encoder) - 1:
-                h = h.relu()
+                h = h.relu_()
         return h
