@@ -54,6 +54,9 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     _networks: tuple[str, ...] = ("auto",)
 
+    #: Whether `learning_rate` may be "auto".
+    _automatic_learning_rate = False
+
     # ------------------------------------------------------------------ scikit-learn's methods
 
     def fit(self, X, y=None):
@@ -254,7 +257,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         check_integer("batch_size", self.batch_size, minimum=1)
         if not isinstance(self.verbose, bool | np.bool_):
             check_integer("verbose", self.verbose, minimum=0)
-        check_real("learning_rate", self.learning_rate, exclusive=True)
+        if not (self._automatic_learning_rate and self.learning_rate == "auto"):
+            check_real("learning_rate", self.learning_rate, exclusive=True)
         if self.max_time is not None:
             check_real("max_time", self.max_time)
         if isinstance(self.network, torch.nn.Module):

@@ -235,7 +235,7 @@ class StatDECNet(ClusteringNet):
         self.previous_ = labels
         self.sizes_ = torch.bincount(labels, minlength=self.n_clusters).tolist()
 
-    def end_epoch(self) -> dict:
+    def end_epoch(self, means: dict[str, float]) -> dict:
         """Share of labels that changed at the last refresh, and the clusters' sizes then."""
         if self.phase_.name != CLUSTERING:
             return {}

@@ -304,6 +304,13 @@ def test_inference_batches_are_whole_blocks_for_every_thread(n_features, threads
     assert rows >= inference_batch_size((n_features + 1,), threads)
 
 
+def test_a_costly_network_sees_smaller_inference_batches():
+    sizes = [inference_batch_size((784,), 1, cost) for cost in (1, 4, 16, 10**9)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[1] < sizes[0] / 2
+    assert sizes[-1] >= 64 - ROW_BLOCK / 2
+
+
 @pytest.mark.parametrize("n_rows", [1, 2, 1025])
 def test_chunks_do_not_depend_on_the_number_of_rows(n_rows):
     shapes = {x.shape for x, _ in source_of(n_rows).chunks()}

@@ -87,6 +87,9 @@ class ToyNet(ClusteringNet):
             z = self.map_rows(self.source_, self.module_)
             self.memory_ = z + torch.rand(z.shape)
 
+    def begin_epoch(self):
+        self.pull_ = 0.1 * torch.rand(())
+
     def training_step(self, batch):
         assert self.module_.training
         if self.over_at == (self.phase_.name, self.step_count_ + 1):
@@ -98,7 +101,7 @@ class ToyNet(ClusteringNet):
             warm = (z.square().mean() - 1).square()
             self._finish(warm, batch, self.optimizer_)
             return {"warm": warm.detach()}
-        self.memory_.index_add_(0, batch.index, 0.1 * z.detach())
+        self.memory_.index_add_(0, batch.index, self.pull_ * z.detach())
         old = self.memory_.index_select(0, batch.index)
         if self.step_count_ % 2 == 0:
             critic = self.critic_(old).mean() - self.critic_(z.detach()).mean()
@@ -114,15 +117,16 @@ class ToyNet(ClusteringNet):
             if scheduler.optimizer is optimizer:
                 scheduler.step()
 
-    def end_epoch(self):
+    def end_epoch(self, means):
         return {"norm": float(self.module_.layer.weight.detach().norm())}
 
     def method_state(self):
-        return {"memory": self.memory_} if self.phase_.name == "play" else {}
+        state = {"pull": self.pull_} if self.phase_epoch_ or self.iterator_.position else {}
+        return state | ({"memory": self.memory_} if self.phase_.name == "play" else {})
 
     def load_method_state(self, state):
-        if state:
-            self.memory_ = state["memory"]
+        for name, value in state.items():
+            setattr(self, f"{name}_", value)
 
     _transient = (*ClusteringNet._transient, "memory_")
 
@@ -327,7 +331,7 @@ def test_time_that_is_up_when_a_phase_ends_gives_the_next_no_step(monkeypatch):
     recorder = Recorder()
 
     class Slow(ToyNet):
-        def end_epoch(self):
+        def end_epoch(self, means):
             clock.now += 1e6
             return {}
 
@@ -384,13 +388,43 @@ def test_a_callback_that_raises_before_training_leaves_it_out():
 
 def test_early_stopping_ends_the_run():
     class Flat(ToyNet):
-        def end_epoch(self):
+        def end_epoch(self, means):
             return {"flat": 1.0}
 
     stopping = EarlyStopping(monitor="flat", patience=3, sink=lambda text: None)
     net = run(Flat(epochs=(2, 50), callbacks=[stopping]))
     assert net.stopped_by_ == "callback"
     assert len(net.history) == 4  # the first sets the mark
+
+
+def test_a_method_may_end_its_phase_by_the_means_of_an_epoch():
+    class Settled(ToyNet):
+        def end_epoch(self, means):
+            self.phase_over_ = self.phase_.name == "play" and self.phase_epoch_ == 1
+            return {"seen": dict(means)}
+
+    net = run(Settled(epochs=(1, 50)))
+    assert [row["phase"] for row in net.history] == ["warm", "play", "play"]
+    assert net.converged_
+    for row in net.history:
+        assert row["seen"] == {name: row[name] for name in row["seen"]} != {}
+
+
+def test_tasks_take_turns_within_a_phase():
+    class Turns(ToyNet):
+        begun = 0
+
+        def begin_epoch(self):
+            super().begin_epoch()
+            self.begun += 1
+
+        @property
+        def task_(self):
+            return "odd" if self.phase_epoch_ % 2 else "even"
+
+    net = run(Turns(epochs=(1, 4)))
+    assert [row["phase"] for row in net.history] == ["even", "even", "odd", "even", "odd"]
+    assert net.begun == 5
 
 
 def test_an_exception_of_a_callback_comes_through():
@@ -884,10 +918,10 @@ def test_a_run_that_dies_at_any_event(tmp_path, event, occasion):
 @pytest.mark.usefixtures("always_saving")
 def test_a_run_that_dies_after_the_last_step_of_a_phase(tmp_path, phase, over_at, stopped):
     class Dying(ToyNet):
-        def end_epoch(self):
+        def end_epoch(self, means):
             if self.phase_.name == phase and self.step_count_ == over_at:
                 raise Dies
-            return super().end_epoch()
+            return super().end_epoch(means)
 
     def how(step):
         if stopped:
@@ -905,16 +939,16 @@ def test_a_run_that_dies_after_the_last_step_of_a_phase(tmp_path, phase, over_at
 
 
 @pytest.mark.parametrize("phase", ["warm", "play"])
-@pytest.mark.parametrize("method", ["configure_phase", "begin_phase", "end_epoch"])
+@pytest.mark.parametrize("method", ["configure_phase", "begin_phase", "begin_epoch", "end_epoch"])
 @pytest.mark.usefixtures("always_saving")
 def test_a_run_that_dies_between_steps(tmp_path, phase, method):
     class Dying(ToyNet):
         pass
 
-    def dying(self):
+    def dying(self, *args):
         if self.phase_.name == phase:
             raise Dies
-        return getattr(ToyNet, method)(self)
+        return getattr(ToyNet, method)(self, *args)
 
     setattr(Dying, method, dying)
     path = tmp_path / "run.checkpoint"

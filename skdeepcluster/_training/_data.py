@@ -151,8 +151,13 @@ class TensorSource(Dataset):
             x = x.clone()
         return x.to(self.device)
 
-    def chunks(self) -> Iterator[tuple[Tensor, int]]:
+    def chunks(self, cost: int = 1) -> Iterator[tuple[Tensor, int]]:
         """All rows in order, in batches of one fixed size.
+
+        Parameters
+        ----------
+        cost : int, default=1
+            How many numbers a row makes in the network, by its own.
 
         Yields
         ------
@@ -163,7 +168,7 @@ class TensorSource(Dataset):
             How many rows of the batch are rows of the data.
         """
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        size = inference_batch_size(self.preprocess.input_shape, threads)
+        size = inference_batch_size(self.preprocess.input_shape, threads, cost)
         for start in range(0, len(self), size):
             x = self[start : start + size]
             n_valid = len(x)
@@ -172,14 +177,14 @@ class TensorSource(Dataset):
             yield x, n_valid
 
 
-def inference_batch_size(input_shape: tuple[int, ...], threads: int) -> int:
+def inference_batch_size(input_shape: tuple[int, ...], threads: int, cost: int = 1) -> int:
     """Rows in an inference batch: about 64 to 1024, by the size of an input and of the machine.
 
     A matrix product gives each thread a share of the rows, in blocks, and computes what is left
     over of the last block by other code, which may round differently: then a row's answer would
     depend on its place. So the rows are a multiple of threads times `ROW_BLOCK`.
     """
-    rows = min(1024, max(64, INFERENCE_NUMBERS // math.prod(input_shape)))
+    rows = min(1024, max(64, INFERENCE_NUMBERS // (math.prod(input_shape) * cost)))
     unit = ROW_BLOCK * threads
     return unit * max(1, round(rows / unit))
 

@@ -11,7 +11,7 @@ RESTARTS = 20
 RESTART_ROWS = 50_000
 
 
-def kmeans(z: np.ndarray, n_clusters: int, seed: int) -> KMeans:
+def kmeans(z: np.ndarray, n_clusters: int, seed: int, restarts: int = RESTARTS) -> KMeans:
     """Fit scikit-learn's k-means, on one thread and so alike for the same seed always.
 
     Parameters
@@ -20,6 +20,7 @@ def kmeans(z: np.ndarray, n_clusters: int, seed: int) -> KMeans:
         Embeddings.
     n_clusters : int
     seed : int
+    restarts : int, default=20
 
     Returns
     -------
@@ -29,7 +30,7 @@ def kmeans(z: np.ndarray, n_clusters: int, seed: int) -> KMeans:
     # With three threads and more, sums of its come in no fixed order.
     with threadpool_limits(limits=1, user_api="openmp"):
         if len(z) <= RESTART_ROWS:
-            return KMeans(n_clusters, n_init=RESTARTS, random_state=seed).fit(z)
+            return KMeans(n_clusters, n_init=restarts, random_state=seed).fit(z)
         some = np.random.default_rng(seed).choice(len(z), RESTART_ROWS, replace=False)
-        best = KMeans(n_clusters, n_init=RESTARTS, random_state=seed).fit(z[some])
+        best = KMeans(n_clusters, n_init=restarts, random_state=seed).fit(z[some])
         return KMeans(n_clusters, init=best.cluster_centers_, n_init=1, copy_x=False).fit(z)

@@ -50,11 +50,12 @@ class ClusteringNet(NeuralNet):
     - `phases`: which phases there are;
     - `configure_phase`: the optimisers and schedulers of a phase;
     - `begin_phase`: what is computed once when a phase begins (k-means, targets);
+    - `begin_epoch`: what is computed at the beginning of each epoch;
     - `training_step`: what one step does, returning the named terms of its objective;
     - `end_epoch`: the method's own measures of progress;
     - `method_state` and `load_method_state`: what else a resumed run needs.
 
-    A phase ends when its epochs are done or when the method sets ``phase_over_`` in a step. The run
+    A phase ends when its epochs are done or when the method sets ``phase_over_``. The run
     ends with its last phase, on `max_time`, or when a callback stops it: the phases still to come
     are then begun, so that the method has its clusters, but get no epoch.
 
@@ -134,12 +135,18 @@ class ClusteringNet(NeuralNet):
     def begin_phase(self) -> None:
         """Compute what ``phase_`` starts from; not called when a run resumes within it."""
 
+    def begin_epoch(self) -> None:
+        """Compute what an epoch starts from; not called when a run resumes within the epoch."""
+
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """Do one step and return the detached terms of its objective."""
         raise NotImplementedError
 
-    def end_epoch(self) -> dict:
-        """Return what else the epoch's row in the history shall hold (plain numbers, lists)."""
+    def end_epoch(self, means: dict[str, float]) -> dict:
+        """Return what else the epoch's row in the history shall hold (plain numbers, lists).
+
+        `means` are those of the terms over the epoch. The phase may end here: ``phase_over_``.
+        """
         return {}
 
     def method_state(self) -> dict:
@@ -151,6 +158,15 @@ class ClusteringNet(NeuralNet):
 
     #: Whether the phases' epochs are the method's own schedule, whose end is no failure.
     fixed_schedule = False
+
+    #: How many numbers the network holds of a row at most, as a multiple of the row's own: batches
+    #: of `map_rows` are smaller by this factor. It must follow from the shape of an input alone.
+    inference_cost = 1
+
+    @property
+    def task_(self) -> str:
+        """What the epoch is about, for the history: the phase, unless tasks take turns in it."""
+        return self.phase_.name
 
     # ------------------------------------------------------------------ what a method uses
 
@@ -199,7 +215,7 @@ class ClusteringNet(NeuralNet):
         """
         self._set_training(False)
         out, start = None, 0
-        for x, n_valid in source.chunks():
+        for x, n_valid in source.chunks(self.inference_cost):
             y = function(x)[:n_valid]
             if out is None:
                 out = y.new_empty((len(source), *y.shape[1:]))
@@ -359,10 +375,13 @@ class ClusteringNet(NeuralNet):
     def _run_epoch(self) -> None:
         started = time.monotonic()
         self.notify("on_epoch_begin", dataset_train=self.source_, dataset_valid=None)
+        if self.iterator_.position == 0:
+            self.begin_epoch()
         self._set_training(True)
         self.run_single_epoch(self.iterator_, True, "train", self.training_step)
         self.iterator_.rewind()
-        row = {"phase": self.phase_.name, **self._mean_terms(), **self.end_epoch()}
+        means = self._mean_terms()
+        row = {"phase": self.task_, **means, **self.end_epoch(means)}
         for name, value in row.items():
             self.history.record(name, value)
         self.history.record("seconds", time.monotonic() - started)
