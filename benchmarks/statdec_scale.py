@@ -96,7 +96,8 @@ def main():
             done = subprocess.run(child, capture_output=True, text=True, check=True)
             results.append(json.loads(done.stdout.splitlines()[-1]))
             print(results[-1], flush=True)
-    print(_common.write("statdec_scale", {"rows": results}))
+            written = _common.write("statdec_scale", {"rows": results})
+    print(written)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def by_hand(X, epochs, precision, seed=0):
     target, step, seconds = None, 0, []
     for _ in range(epochs):
         started = time.perf_counter()
-        for index in torch.randperm(len(data)).tensor_split(-(-len(data) // BATCH)):
+        for index in torch.randperm(len(data)).split(BATCH):
             if step % INTERVAL == 0:
                 with torch.no_grad(), autocast:
                     q = torch.cat(

@@ -7,8 +7,9 @@ from threadpoolctl import threadpool_limits
 #: Restarts from k-means++, of which the tightest is kept.
 RESTARTS = 20
 
-#: Rows that the restarts look at; more are drawn from at random, and see one last run.
-RESTART_ROWS = 50_000
+#: Rows that the restarts look at, at least, and by cluster; more are drawn from at random, and see
+#: one last run.
+RESTART_ROWS, RESTART_ROWS_BY_CLUSTER = 10_000, 100
 
 
 def kmeans(z: np.ndarray, n_clusters: int, seed: int, restarts: int = RESTARTS) -> KMeans:
@@ -29,8 +30,9 @@ def kmeans(z: np.ndarray, n_clusters: int, seed: int, restarts: int = RESTARTS) 
     """
     # With three threads and more, sums of its come in no fixed order.
     with threadpool_limits(limits=1, user_api="openmp"):
-        if len(z) <= RESTART_ROWS:
+        n_rows = max(RESTART_ROWS, RESTART_ROWS_BY_CLUSTER * n_clusters)
+        if len(z) <= n_rows:
             return KMeans(n_clusters, n_init=restarts, random_state=seed).fit(z)
-        some = np.random.default_rng(seed).choice(len(z), RESTART_ROWS, replace=False)
+        some = np.random.default_rng(seed).choice(len(z), n_rows, replace=False)
         best = KMeans(n_clusters, n_init=restarts, random_state=seed).fit(z[some])
         return KMeans(n_clusters, init=best.cluster_centers_, n_init=1, copy_x=False).fit(z)
