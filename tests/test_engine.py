@@ -427,6 +427,18 @@ def test_tasks_take_turns_within_a_phase():
     assert net.begun == 5
 
 
+@pytest.mark.parametrize("step", [5, 10**9])
+def test_a_bar_ends_its_line_however_the_run_ends(step, capsys):
+    def fail(net):
+        raise ValueError("no more")
+
+    with contextlib.suppress(ValueError):
+        run(callbacks=[At(step, fail)], verbose=1)
+    error = capsys.readouterr().err
+    assert "warm" in error
+    assert error.endswith("\n")
+
+
 def test_an_exception_of_a_callback_comes_through():
     def fail(net):
         raise ValueError("no more")

@@ -282,9 +282,12 @@ class ClusteringNet(NeuralNet):
         if not self.initialized_:
             self.initialize()
         with deferred_interrupt() as self.interrupt_:
-            self.notify("on_train_begin", X=X, y=y)
-            self.fit_loop(X)
-            self.notify("on_train_end", X=X, y=y)
+            try:
+                self.notify("on_train_begin", X=X, y=y)
+                self.fit_loop(X)
+                self.notify("on_train_end", X=X, y=y)
+            finally:
+                _progress.close(self.callbacks_)
             if self.interrupt_.requested:  # it came after the last step
                 raise KeyboardInterrupt
         return self

@@ -19,12 +19,19 @@ def _title(net) -> str:
     return name if count == 1 else f"{name} {net.phase_.stage + 1}/{count}"
 
 
+def close(callbacks: list[tuple[str, Callback]]) -> None:
+    """Let no bar stay open, also when the run ends by an exception."""
+    for _, callback in callbacks:
+        if isinstance(callback, ProgressBar):
+            callback.close()
+
+
 class ProgressBar(Callback):
     """One bar a phase, an epoch a tick, with the epoch's losses behind it (``verbose=1``)."""
 
     def on_epoch_begin(self, net, **kwargs):
         if getattr(self, "phase_", None) != net.phase_:
-            self._close()
+            self.close()
             self.phase_ = net.phase_
             self.bar_ = tqdm(
                 total=net.phase_.max_epochs,
@@ -37,10 +44,8 @@ class ProgressBar(Callback):
         self.bar_.set_postfix(_describe(net.history[-1]), refresh=False)
         self.bar_.update()
 
-    def on_train_end(self, net, **kwargs):
-        self._close()
-
-    def _close(self):
+    def close(self):
+        """End the bar's line."""
         bar = self.__dict__.pop("bar_", None)
         if bar is not None:
             bar.close()
