@@ -247,6 +247,10 @@ class MMDCNet(ClusteringNet):
             momentum=self.momentum,
             fused=self.device.type in ("cpu", "cuda"),
         )
+        # A head has no gradients before its task's turn, and the fused step wants all or none of
+        # the buffers; zeros are what an average of nothing is.
+        for parameter in parameters:
+            self.optimizer_.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     def begin_phase(self) -> None:
         """Draw the targets, and give them to the rows at random (eq. 2)."""
