@@ -9,13 +9,10 @@ from torch.nn import functional as F
 
 
 def _initialize(network: nn.Module) -> None:
-    """Kaiming-normal convolutions (fan-in); linear layers of a small standard deviation."""
+    """Draw Kaiming-normal weights (fan-in)."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
+        if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        elif isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.01)
-            nn.init.zeros_(module.bias)
 
 
 def _convolution(n_in: int, n_out: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
@@ -163,9 +160,7 @@ class MLP(nn.Module):
                 nn.ReLU(inplace=True),
             ]
         self.layers = nn.Sequential(*layers)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        _initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of shape (n, last size)."""
@@ -183,6 +178,11 @@ class NormalizedHead(nn.Module):
         Size of h.
     embedding_dim : int
         Dimension d of z.
+    std : float or None, default=None
+        Standard deviation of the weights W in the beginning. None is :math:`1 / \sqrt{f}` for f
+        features, so that W h has about the length of one. What is much shorter is turned by the
+        first steps as if the learning rate were huge, grows by that, and is hardly turned any more:
+        the length is projected away, and no gradient makes it smaller again.
 
     References
     ----------
@@ -196,10 +196,11 @@ class NormalizedHead(nn.Module):
     tensor([1., 1., 1., 1., 1.], grad_fn=<RoundBackward1>)
     """
 
-    def __init__(self, n_features: int, embedding_dim: int) -> None:
+    def __init__(self, n_features: int, embedding_dim: int, std: float | None = None) -> None:
         super().__init__()
         self.linear = nn.Linear(n_features, embedding_dim)
-        _initialize(self)
+        nn.init.normal_(self.linear.weight, std=n_features**-0.5 if std is None else std)
+        nn.init.zeros_(self.linear.bias)
 
     def forward(self, h: Tensor) -> Tensor:
         """Return unit vectors of shape (n, embedding_dim) for features (n, n_features)."""
