@@ -584,6 +584,7 @@ class MMDC(DeepClusterer):
     """
 
     _networks = ("auto", "vgg", "resnet18", "resnet34", "mlp")
+    _net_class = MMDCNet
     _automatic_learning_rate = True
     _automatic_max_epochs = True
 
@@ -743,7 +744,7 @@ class MMDC(DeepClusterer):
         learning_rate = self.learning_rate
         if learning_rate == "auto":
             learning_rate = 0.01 if natural and auxiliary is None else 0.05
-        return MMDCNet(
+        return self._net_class(
             self._trunk(seen, natural),
             input_shape=input_shape,
             n_clusters=self.n_clusters,
