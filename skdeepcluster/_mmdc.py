@@ -45,8 +45,15 @@ CLUSTERING = "clustering"
 #: Smallest variance of the soft assignment, in units of the squared radius of the sphere.
 MIN_VARIANCE = 1e-4
 
-#: Few rows get more epochs than the paper's, for so many steps, up to four times as many.
-MIN_STEPS = 1000
+#: Standard deviation of the noise that features are distorted with, in units of the columns'.
+NOISE = 1.0
+
+#: Sides of crops as shares of an image's: CIFAR-10's, MNIST's, and those of images with so few
+#: pixels that there is no border to cut off.
+COLOUR_CROPS, GREY_CROPS, SMALL_CROPS = (5 / 8,), (6 / 7, 5 / 7, 4 / 7), (1, 7 / 8, 6 / 8)
+
+#: Few images get more epochs than the paper's, for so many steps, up to four times as many.
+MIN_STEPS = 1500
 
 #: Restarts of the k-means in each epoch of the refinement.
 REFINEMENT_RESTARTS = 5
@@ -113,10 +120,6 @@ class FeatureViews:
         if self.distort == "noise":
             return feature_noise(x, NOISE)
         return x if self.distort is None else self.distort(x)
-
-
-#: Standard deviation of the noise that features are distorted with, in units of the columns'.
-NOISE = 0.3
 
 
 class MMDCNet(ClusteringNet):
@@ -469,15 +472,17 @@ class MMDC(DeepClusterer):
     augmentation : {"auto", "grey", "colour", "noise"}, callable or None, default="auto"
         The random transformation g. "grey" are crops turned by up to 25 degrees, "colour" are crops
         flipped at random, with brightness, contrast, saturation and hue changed and a fifth of them
-        made grey; "noise" adds normal noise to features. "auto" is what fits the data. A callable
-        distorts a batch of crops (n, C, input_size, input_size), or of features; None leaves the
-        crops as they are.
+        made grey; "noise" adds to features normal noise of their columns' deviation. "auto" is what
+        fits the data. A callable distorts a batch of crops (n, C, input_size, input_size), or of
+        features; None leaves the crops as they are.
     crop_size : int, tuple of int or "auto", default="auto"
         Sides of the random square crops, in pixels; the first is that of the centre crop for
         assignment and prediction. "auto" is 5/8 of the shorter side for colour images (20 of 32),
-        and 6/7, 5/7 and 4/7 of it for grey ones (24, 20 and 16 of 28).
+        6/7, 5/7 and 4/7 of it for grey ones (24, 20 and 16 of 28), and the whole, 7/8 and 6/8 for
+        images of less than 16 pixels a side.
     input_size : int or "auto", default="auto"
-        Side to which crops are resized, in pixels. "auto" is INPUT_SIZE_DOC.
+        Side to which crops are resized, in pixels. "auto" is the power of two that
+        the largest crop fits into, above 32 the multiple of 32.
     sobel : bool, default=False
         Whether the trunk sees the gradients of the brightness instead of the image (Table III).
     refine_after : int, "auto" or None, default="auto"
@@ -493,8 +498,9 @@ class MMDC(DeepClusterer):
         "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
         to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
     max_epochs : int or "auto", default="auto"
-        Epochs of clustering. "auto" is 400 for colour images of 32 pixels a side and more, and
-        EPOCHS_DOC
+        Epochs of clustering. "auto" is 400 for colour images of 32 pixels a side and more, and 50
+        for others and for features; but small sets of images get more, up to four times as many,
+        for 1500 steps in all.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
     batch_size : int, default=128
@@ -740,7 +746,7 @@ class MMDC(DeepClusterer):
         schedule = NATURAL if natural else MNIST
         views, seen = self._views(input_shape)
         auxiliary = self._auxiliary(input_shape, natural)
-        max_epochs = self._epochs(schedule, n_samples)
+        max_epochs = self._epochs(schedule, n_samples, is_table=len(input_shape) == 1)
         learning_rate = self.learning_rate
         if learning_rate == "auto":
             learning_rate = 0.01 if natural and auxiliary is None else 0.05
@@ -767,9 +773,11 @@ class MMDC(DeepClusterer):
             **common,
         )
 
-    def _epochs(self, schedule: Schedule, n_samples: int) -> int:
+    def _epochs(self, schedule: Schedule, n_samples: int, is_table: bool) -> int:
         if self.max_epochs != "auto":
             return self.max_epochs
+        if is_table:
+            return schedule.max_epochs
         wanted = math.ceil(MIN_STEPS / n_batches(n_samples, self.batch_size))
         return max(schedule.max_epochs, min(wanted, 4 * schedule.max_epochs))
 
@@ -795,7 +803,9 @@ class MMDC(DeepClusterer):
         side = min(input_shape[1:])
         crops = self.crop_size
         if crops == "auto":
-            shares = (5 / 8,) if input_shape[0] == 3 else (6 / 7, 5 / 7, 4 / 7)
+            shares = COLOUR_CROPS if input_shape[0] == 3 else GREY_CROPS
+            if side < 16:
+                shares = SMALL_CROPS
             crops = tuple(max(1, round(share * side)) for share in shares)
         elif not isinstance(crops, tuple | list):
             crops = (crops,)
@@ -874,7 +884,5 @@ def _moment(value: int | str | None, share: float, max_epochs: int) -> int | Non
 
 
 def _input_size(crop: int) -> int:
-    """Return the side that crops are resized to."""
-    if crop <= 16:
-        return 16
-    return 32 * math.ceil(crop / 32)
+    """Return the side that crops are resized to: small ones to a power of two, for the pooling."""
+    return 2 ** math.ceil(math.log2(crop)) if crop <= 32 else 32 * math.ceil(crop / 32)

@@ -65,9 +65,14 @@ def test_convolutions_start_with_the_variance_of_their_fan_in(network):
             variance = module.weight.var().item() * fan_in / 2
             assert abs(variance - 1) < 5 * (2 / n) ** 0.5
             assert module.bias is None
-    head = NormalizedHead(5000, 10).linear
-    assert head.weight.std().item() == pytest.approx(0.01, rel=0.02)
-    assert not head.bias.any()
+
+
+def test_outputs_of_the_head_begin_with_about_the_length_of_features():
+    h = torch.randn(200, 3000)
+    for std, length in ((None, 1.0), (0.01, 0.01 * 3000**0.5)):
+        head = NormalizedHead(3000, 50, std).linear
+        assert (head(h).norm(dim=1) / 50**0.5).mean().item() == pytest.approx(length, rel=0.05)
+        assert not head.bias.any()
 
 
 def test_mlp_against_an_independent_calculation():
