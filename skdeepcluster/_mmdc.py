@@ -283,7 +283,9 @@ class MMDCNet(ClusteringNet):
 
     def refine(self) -> None:
         """Give rows the means of the clusters that k-means finds, whatever their sizes."""
-        labels = kmeans(self._embeddings(), self.n_clusters, self.seed, REFINEMENT_RESTARTS).labels_
+        with self.autocast():
+            z = self._embeddings()
+        labels = kmeans(z, self.n_clusters, self.seed, REFINEMENT_RESTARTS).labels_
         previous = self.component_[self.index_].cpu().numpy()
         index = match_labels(labels.astype(np.int64), previous, self.n_clusters)
         self.change_ = float((index != previous).mean())
