@@ -3,14 +3,15 @@
 from pathlib import Path
 
 from skdeepcluster import _persistence
+from skdeepcluster._mmdc import MMDC
 from skdeepcluster._persistence import LoadError
 from skdeepcluster._statdec import StatDEC
 from skdeepcluster._training._checkpoint import CheckpointError
 
 __version__ = "0.1.0.dev0"
-__all__ = ["CheckpointError", "LoadError", "StatDEC", "load"]
+__all__ = ["MMDC", "CheckpointError", "LoadError", "StatDEC", "load"]
 
-_ESTIMATORS = {cls.__name__: cls for cls in (StatDEC,)}
+_ESTIMATORS = {cls.__name__: cls for cls in (StatDEC, MMDC)}
 
 
 def load(path: str | Path, **params):

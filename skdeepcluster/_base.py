@@ -57,6 +57,9 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     #: Whether `learning_rate` may be "auto".
     _automatic_learning_rate = False
 
+    #: Whether `max_epochs` may be "auto"; the net then has the number.
+    _automatic_max_epochs = False
+
     # ------------------------------------------------------------------ scikit-learn's methods
 
     def fit(self, X, y=None):
@@ -233,6 +236,10 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _collect(self) -> None:
         """Set the fitted attributes of the method's own, from `net_`."""
 
+    def _own_warnings(self, net: ClusteringNet) -> list[str]:
+        """Return what else the user must know of a run."""
+        return []
+
     def _own_state(self) -> dict:
         """Return what `save` must keep beside modules and common attributes, for JSON."""
         return {}
@@ -253,7 +260,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     def _check_parameters(self) -> None:
         check_integer("n_clusters", self.n_clusters, minimum=1)
-        check_integer("max_epochs", self.max_epochs, minimum=0)
+        if not (self._automatic_max_epochs and self.max_epochs == "auto"):
+            check_integer("max_epochs", self.max_epochs, minimum=0)
         check_integer("batch_size", self.batch_size, minimum=1)
         if not isinstance(self.verbose, bool | np.bool_):
             check_integer("verbose", self.verbose, minimum=0)
@@ -348,16 +356,18 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         name = type(self).__name__
         if net.stopped_by_ == "max_time":
             _warn(f"{name} was ended by max_time={self.max_time} s before it converged.")
-        elif not net.converged_ and self.max_epochs > 0 and net.stopped_by_ is None:
+        elif not net.converged_ and net.max_epochs > 0 and net.stopped_by_ is None:
             _warn(
-                f"{name} did not converge within max_epochs={self.max_epochs}. "
+                f"{name} did not converge within max_epochs={net.max_epochs}. "
                 "Increase max_epochs or tol."
             )
-        elif net.stopped_by_ == "callback" and self.n_iter_ == 0 and self.max_epochs > 0:
+        elif net.stopped_by_ == "callback" and self.n_iter_ == 0 and net.max_epochs > 0:
             _warn(f"a callback ended {name} before it began to cluster.")
         if found < self.n_clusters:
             collapsed = "all rows are in one cluster" if found == 1 else f"{found} have rows"
             _warn(f"{name} was to find {self.n_clusters} clusters, but {collapsed}.")
+        for message in self._own_warnings(net):
+            _warn(message)
 
 
 def _warn(message: str) -> None:

@@ -11,6 +11,7 @@ import skdeepcluster
 
 #: Settings by class name.
 QUICK = {
+    "MMDC": dict(hidden_sizes=(32, 32), max_epochs=12, learning_rate=0.05, precision="float32"),
     "StatDEC": dict(
         hidden_sizes=(16, 16, 16),
         layerwise_epochs=1,

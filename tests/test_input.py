@@ -1,6 +1,7 @@
 """What goes in: bad input gets an error that names it, good input of any kind gives the same."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -82,7 +83,8 @@ def models():
 
     def fitted(name):
         if name not in kept:
-            with pytest.warns(ConvergenceWarning):
+            with warnings.catch_warnings():  # a quick run need not converge
+                warnings.simplefilter("ignore", ConvergenceWarning)
                 kept[name] = quick(name, n_clusters=3, random_state=0).fit(X_GOOD)
         return kept[name]
 
@@ -147,11 +149,11 @@ def test_fewer_rows_than_clusters(name):
         quick(name, n_clusters=5).fit(X_GOOD[:4])
 
 
+@unconverged
 @every_estimator
 def test_a_row_too_far_from_the_training_data(name):
     X = np.random.default_rng(0).normal(0, 1e-20, (40, 3))
-    with pytest.warns(ConvergenceWarning):
-        model = quick(name, n_clusters=2, random_state=0).fit(X)
+    model = quick(name, n_clusters=2, random_state=0).fit(X)
     far = np.array([[0, 0, 0], [0, 1e30, 0]])
     model.predict(far[:1])
     with pytest.raises(ValueError, match="row 1 gives a result that is not finite"):
@@ -250,6 +252,33 @@ OWN_BAD_PARAMETERS = [
     ("StatDEC", "layerwise_epochs", -1, ValueError, "layerwise_epochs must be at least 0, got -1"),
     ("StatDEC", "augmentation", "flip", ValueError, "augmentation must be one of (None, 'affine')"),
     ("StatDEC", "augmentation", "affine", ValueError, "pass image_shape if its rows are images"),
+    ("MMDC", "targets", "two-hot", ValueError, "targets must be one of ('one-hot', 'random', "),
+    ("MMDC", "embedding_dim", 2, ValueError, "embedding_dim must be at least 3, got 2"),
+    ("MMDC", "sigma", -0.1, ValueError, "sigma must be a finite number in [0, inf], got -0.1"),
+    ("MMDC", "weights", (1, 2), ValueError, "weights must be 3 positive numbers, one a cluster, "),
+    ("MMDC", "weights", (1, 2, 0), ValueError, "3 positive numbers, one a cluster, got (1, 2, 0)"),
+    ("MMDC", "weights", (1, 2, np.inf), ValueError, "weights must be 3 positive numbers"),
+    ("MMDC", "weights", "equal", ValueError, "positive numbers, one a cluster, got 'equal'"),
+    ("MMDC", "auxiliary", "jigsaw", ValueError, "auxiliary must be one of ('auto', 'rotation', "),
+    ("MMDC", "auxiliary", "rotation", ValueError, "pass image_shape if its rows are images"),
+    ("MMDC", "augmentation", "flip", ValueError, "augmentation must be one of ('auto', 'grey', "),
+    ("MMDC", "augmentation", "grey", ValueError, "pass image_shape if rows are images"),
+    ("MMDC", "sobel", 1, TypeError, "sobel must be True or False, got 1"),
+    ("MMDC", "embedding", "both", ValueError, "embedding must be one of ('output', 'features')"),
+    ("MMDC", "hidden_sizes", (), ValueError, "hidden_sizes must be a tuple of 1 int at least"),
+    ("MMDC", "hidden_sizes", 16, ValueError, "hidden_sizes must be a tuple of 1 int at least"),
+    ("MMDC", "hidden_sizes", (16, 0), ValueError, "hidden_sizes must be at least 1, got 0"),
+    ("MMDC", "crop_size", (), ValueError, "crop_size must be a tuple of 1 int at least, got ()"),
+    ("MMDC", "crop_size", (20, 0), ValueError, "crop_size must be at least 1, got 0"),
+    ("MMDC", "crop_size", 0.5, TypeError, "crop_size must be an int, got 0.5"),
+    ("MMDC", "input_size", "large", TypeError, "input_size must be an int, got 'large'"),
+    ("MMDC", "refine_after", -1, ValueError, "refine_after must be at least 0, got -1"),
+    ("MMDC", "refine_after", "end", TypeError, "refine_after must be an int, got 'end'"),
+    ("MMDC", "decay_after", None, TypeError, "decay_after must be an int, got None"),
+    ("MMDC", "momentum", 1.5, ValueError, "momentum must be a finite number in [0, 1], got 1.5"),
+    ("MMDC", "weight_decay", -1, ValueError, "weight_decay must be a finite number in [0, inf]"),
+    ("MMDC", "network", "resnet18", ValueError, "pass image_shape if its rows are images"),
+    ("MMDC", "max_epochs", "many", TypeError, "max_epochs must be an int, got 'many'"),
 ]
 
 
@@ -257,6 +286,19 @@ OWN_BAD_PARAMETERS = [
 def test_fit_refuses_bad_parameters_of_its_own(name, parameter, value, error, message):
     with pytest.raises(error, match=re.escape(message)):
         quick(name, n_clusters=3).set_params(**{parameter: value}).fit(X_GOOD)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"sigma": 0.1}, "targets='uniform' has no components: leave sigma as 0, got 0.1"),
+        ({"weights": (1, 2, 3)}, "has no components: leave weights as None, got (1, 2, 3)"),
+        ({"refine_after": 3}, "refine_after must be 'auto' or None, got 3"),
+    ],
+)
+def test_uniform_targets_refuse_what_speaks_of_components(given, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        quick("MMDC", n_clusters=3, targets="uniform", **given).fit(X_GOOD)
 
 
 # ------------------------------------------------------------------ the same data in other forms

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import stat
 
 import numpy as np
@@ -156,8 +157,15 @@ class Tied(torch.nn.Module):
         return (self.last(z) + z @ self.again.weight).unflatten(1, self.input_shape)
 
 
-#: Networks that methods with an autoencoder take.
-NETWORKS = {"StatDEC": Tied}
+class Trunk(torch.nn.Sequential):
+    """Features of tables, for methods without an autoencoder."""
+
+    def __init__(self, input_shape, width=2):
+        super().__init__(torch.nn.Linear(int(np.prod(input_shape)), width))
+
+
+#: Networks that methods take.
+NETWORKS = {"StatDEC": Tied, "MMDC": Trunk}
 
 
 @every_estimator
@@ -406,7 +414,8 @@ def test_another_spelling_of_the_same_content_is_damage(saved):
     with safetensors.safe_open(saved, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = file.metadata()["skdeepcluster"]
-    for before, after in (('"format": 1', '"format":  1'), ("0.001", "1E-3")):
+    number = re.search(r'"learning_rate": 0\.\d+', text).group()
+    for before, after in (('"format": 1', '"format":  1'), (number, f"{number}E0")):
         assert before in text
         save_file(tensors, saved, {"skdeepcluster": text.replace(before, after, 1)})
         refuse(saved, "does not match its checksum")

@@ -1,4 +1,4 @@
-"""StatDEC that is killed and called again ends as if nothing had happened, to the last bit."""
+"""A fit that is killed and called again ends as if nothing had happened, to the last bit."""
 
 import json
 import os
@@ -13,20 +13,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
+import skdeepcluster
 from skdeepcluster import StatDEC, _base
 from skdeepcluster._training import _net
 from skdeepcluster._training._checkpoint import CheckpointError, read
 from skdeepcluster.metrics import ari_scorer
 
 # Runs of a few steps may leave a cluster empty; what counts is that all of them do so alike.
-pytestmark = pytest.mark.filterwarnings("ignore:StatDEC was to find")
+pytestmark = pytest.mark.filterwarnings("ignore:.* was to find")
 
 X, Y = load_digits(n_class=4, return_X_y=True)
 X, Y = X[:200].astype(np.float32), Y[:200]
+
+
+def small_trunk(shape):
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(shape[0], 4, 3, stride=4),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+    )
+
 
 PARAMS = {
     "n_clusters": 4,
@@ -45,6 +57,10 @@ PARAMS = {
 N_PRETRAINING = 8 * (4 + 2)
 N_STEPS = N_PRETRAINING + 8 * 3
 
+#: Settings of other methods; the first is its name.
+MMDC = {"method": "MMDC", "n_clusters": 4, "max_epochs": 4, "batch_size": 25, "random_state": 0}
+MMDC |= {"precision": "float32", "image_shape": (8, 8), "network": small_trunk}
+
 #: Other ways through the same code: schedulers, other targets, images that are distorted at random,
 #: an end in the middle of an epoch, and the autocast of bfloat16.
 VARIANTS = {
@@ -60,6 +76,10 @@ VARIANTS = {
     "converges": {"tol": 0.9, "update_interval": 11, "max_epochs": 20},
     "bfloat16": {"precision": "bfloat16"},
     "no clustering": {"max_epochs": 0, "layerwise_epochs": 0},
+    "MMDC": MMDC,
+    "MMDC rotation": {**MMDC, "auxiliary": "rotation", "refine_after": 2, "max_epochs": 3},
+    "MMDC variance": {**MMDC, "targets": "random", "sigma": 0.01, "refine_after": 3},
+    "MMDC uniform": {**MMDC, "targets": "uniform", "precision": "bfloat16"},
 }
 
 
@@ -89,7 +109,13 @@ def die():
 
 
 def fit(folder=None, **params):
+    if "method" in params:
+        return getattr(skdeepcluster, params.pop("method"))(**params, checkpoint=folder).fit(X)
     return StatDEC(**{**PARAMS, **params}, checkpoint=folder).fit(X)
+
+
+def can_decode(model):
+    return hasattr(model, "inverse_transform")
 
 
 def outcome(model):
@@ -100,7 +126,7 @@ def outcome(model):
         "labels": model.labels_.tolist(),
         "probabilities": model.predict_proba(X).tobytes(),
         "embedding": z.tobytes(),
-        "decoded": model.inverse_transform(z).tobytes(),
+        "decoded": model.inverse_transform(z).tobytes() if can_decode(model) else None,
         "centers": model.cluster_centers_.tobytes(),
         "history": history,
         "n_iter": model.n_iter_,

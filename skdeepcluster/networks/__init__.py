@@ -5,7 +5,20 @@ parameter takes a callable that builds a module from the shape of one input.
 """
 
 from skdeepcluster.networks._autoencoder import MLPAutoencoder
-from skdeepcluster.networks._centers import StudentTAssignment
+from skdeepcluster.networks._auxiliary import RotationTask, rotations
+from skdeepcluster.networks._centers import GaussianAssignment, StudentTAssignment
 from skdeepcluster.networks._pooling import StatisticsPooling
+from skdeepcluster.networks._trunks import MLP, NormalizedHead, ResNet, SmallVGG
 
-__all__ = ["MLPAutoencoder", "StatisticsPooling", "StudentTAssignment"]
+__all__ = [
+    "MLP",
+    "GaussianAssignment",
+    "MLPAutoencoder",
+    "NormalizedHead",
+    "ResNet",
+    "RotationTask",
+    "SmallVGG",
+    "StatisticsPooling",
+    "StudentTAssignment",
+    "rotations",
+]

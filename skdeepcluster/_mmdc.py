@@ -1,0 +1,890 @@
+"""MMDC: multi-modal deep clustering, with an auxiliary task on the same trunk."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from skdeepcluster._base import DeepClusterer
+from skdeepcluster._training import Batch, ClusteringNet, Phase
+from skdeepcluster._training._data import n_batches
+from skdeepcluster._training._kmeans import kmeans
+from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster.augmentation import (
+    center_crop,
+    color_jitter,
+    feature_noise,
+    random_geometry,
+    random_grey,
+    sobel,
+)
+from skdeepcluster.networks import (
+    MLP,
+    GaussianAssignment,
+    NormalizedHead,
+    ResNet,
+    RotationTask,
+    SmallVGG,
+)
+from skdeepcluster.objectives import squared_distances
+from skdeepcluster.targets import (
+    match_labels,
+    match_targets,
+    mixture_means,
+    sample_mixture,
+    sample_sphere,
+)
+
+CLUSTERING = "clustering"
+
+#: Smallest variance of the soft assignment, in units of the squared radius of the sphere.
+MIN_VARIANCE = 1e-4
+
+#: Standard deviation of the noise that features are distorted with, in units of the columns'.
+NOISE = 1.0
+
+#: Sides of crops as shares of an image's: CIFAR-10's, MNIST's, and those of images with so few
+#: pixels that there is no border to cut off.
+COLOUR_CROPS, GREY_CROPS, SMALL_CROPS = (5 / 8,), (6 / 7, 5 / 7, 4 / 7), (1, 7 / 8, 6 / 8)
+
+#: Few images get more epochs than the paper's, for so many steps, up to four times as many.
+MIN_STEPS = 1500
+
+#: Restarts of the k-means in each epoch of the refinement.
+REFINEMENT_RESTARTS = 5
+
+#: How far the clusters' sizes may be from those of the targets, as a share of the rows that would
+#: have to move, before the assumption on sizes is said to be contradicted.
+CONTRADICTION = 0.2
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What the paper does with images of one kind; epochs stand as shares of all."""
+
+    max_epochs: int
+    decay_after: float
+    decay_factor: float
+    refine_after: float
+
+
+MNIST = Schedule(50, decay_after=40 / 50, decay_factor=10, refine_after=20 / 50)
+NATURAL = Schedule(400, decay_after=350 / 400, decay_factor=5, refine_after=350 / 400)
+
+
+@dataclass(frozen=True)
+class ImageViews:
+    """What the networks see of images: squares of one size, cut from the middle or at random."""
+
+    crop_sizes: tuple[int, ...]
+    size: int
+    distort: str | Callable[[Tensor], Tensor] | None
+
+    def center(self, x: Tensor) -> Tensor:
+        """Cut out the middle, of the first of the sizes."""
+        return center_crop(x, self.crop_sizes[0], self.size)
+
+    def crop(self, x: Tensor) -> Tensor:
+        """Cut out a random square of each image."""
+        return random_geometry(x, self.size, crops=self.crop_sizes)
+
+    def augment(self, x: Tensor) -> Tensor:
+        """Apply the random transformation g of the paper (section III-C)."""
+        if self.distort == "grey":
+            return random_geometry(x, self.size, crops=self.crop_sizes, degrees=25, padding="zeros")
+        if self.distort == "colour":
+            x = random_geometry(x, self.size, crops=self.crop_sizes, horizontal_flip=0.5)
+            return random_grey(color_jitter(x, 0.4, 0.4, 0.4, 0.125), 0.2)
+        x = self.crop(x)
+        return x if self.distort is None else self.distort(x)
+
+
+@dataclass(frozen=True)
+class FeatureViews:
+    """The same for feature vectors, which have no middle."""
+
+    distort: str | Callable[[Tensor], Tensor] | None
+
+    def center(self, x: Tensor) -> Tensor:
+        return x
+
+    def crop(self, x: Tensor) -> Tensor:
+        return x
+
+    def augment(self, x: Tensor) -> Tensor:
+        if self.distort == "noise":
+            return feature_noise(x, NOISE)
+        return x if self.distort is None else self.distort(x)
+
+
+class MMDCNet(ClusteringNet):
+    """The training side of :class:`MMDC`; see there for the parameters."""
+
+    def __init__(
+        self,
+        module,
+        *,
+        input_shape,
+        n_clusters,
+        targets,
+        embedding_dim,
+        sigma,
+        weights,
+        auxiliary_task,
+        views,
+        sobel,
+        max_epochs,
+        learning_rate,
+        momentum,
+        weight_decay,
+        decay_after,
+        decay_factor,
+        refine_after,
+        **kwargs,
+    ):
+        self.input_shape = input_shape
+        self.n_clusters = n_clusters
+        self.targets = targets
+        self.embedding_dim = embedding_dim
+        self.sigma = sigma
+        self.weights = weights
+        self.auxiliary_task = auxiliary_task
+        self.views = views
+        self.sobel = sobel
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.decay_after = decay_after
+        self.decay_factor = decay_factor
+        self.refine_after = refine_after
+        super().__init__(module, max_epochs=max_epochs, lr=learning_rate, **kwargs)
+
+    def initialize_module(self):
+        """Build the trunk, the heads for its features, and the place for the means."""
+        super().initialize_module()
+        self.module_.eval()  # a look at the shape must not move the statistics of batch norm
+        if len(self.input_shape) == 3:
+            self.module_.to(memory_format=torch.channels_last)
+        parameter = next(self.module_.parameters(), torch.empty(0))
+        with torch.no_grad():
+            x = self.views.center(torch.zeros(2, *self.input_shape, device=parameter.device))
+            h = self.features(x)
+        if h.ndim != 2 or len(h) != 2:
+            raise ValueError(
+                "network must map a batch of n inputs to features of shape (n, f), "
+                f"but 2 inputs of the shape {tuple(x.shape[1:])} gave the shape {tuple(h.shape)}."
+            )
+        self.head_ = NormalizedHead(h.shape[1], self.embedding_dim)
+        self.assignment_ = GaussianAssignment(self.n_clusters, self.embedding_dim)
+        if self.auxiliary_task is not None:
+            self.auxiliary_ = self.auxiliary_task(h.shape[1])
+        return self
+
+    # ------------------------------------------------------------------ the network
+
+    def features(self, x: Tensor) -> Tensor:
+        """Map what `views` made of inputs to features (b, f)."""
+        if self.sobel:
+            x = sobel(x)
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        return self.module_(x)
+
+    def output(self, x: Tensor) -> Tensor:
+        """Map what `views` made of inputs to embeddings (b, d) on the unit sphere."""
+        return self.head_(self.features(x))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Map inputs to the embeddings of their centre crops, as the assignment of targets does."""
+        return self.output(self.views.center(x))
+
+    @property
+    def inference_cost(self) -> int:
+        """Numbers in the first feature maps of an image by its own; no bound on large GPUs."""
+        if len(self.input_shape) < 3 or self.device.type == "cuda":
+            return 1
+        return max(1, 64 * self.views.size**2 // math.prod(self.input_shape))
+
+    # ------------------------------------------------------------------ phases and epochs
+
+    fixed_schedule = True
+
+    def phases(self) -> list[Phase]:
+        """One phase; with an auxiliary task, every epoch of it is followed by one of clustering."""
+        return [Phase(CLUSTERING, self.max_epochs * self._epochs_each)]
+
+    @property
+    def _epochs_each(self) -> int:
+        return 1 if self.auxiliary_task is None else 2
+
+    @property
+    def task_(self) -> str:
+        """Whose turn it is."""
+        if self.phase_epoch_ % self._epochs_each + 1 == self._epochs_each:
+            return CLUSTERING
+        return getattr(self.auxiliary_, "name", "auxiliary")
+
+    @property
+    def _epoch(self) -> int:
+        """Epochs as the paper counts them, those of both tasks as one."""
+        return self.phase_epoch_ // self._epochs_each
+
+    @property
+    def _refines(self) -> bool:
+        return self.refine_after is not None and self._epoch >= self.refine_after
+
+    def configure_phase(self) -> None:
+        """Make the optimiser of both tasks: no decay of biases and of batch normalisation."""
+        parameters = [p for name in self._modules for p in getattr(self, f"{name}_").parameters()]
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer_ = torch.optim.SGD(
+            [group for group in groups if group["params"]],
+            lr=self.lr,
+            momentum=self.momentum,
+            fused=self.device.type in ("cpu", "cuda"),
+        )
+        # A head has no gradients before its task's turn, and the fused step wants all or none of
+        # the buffers; zeros are what an average of nothing is.
+        for parameter in parameters:
+            self.optimizer_.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+    def begin_phase(self) -> None:
+        """Draw the targets, and give them to the rows at random (eq. 2)."""
+        n = len(self.source_)
+        if self.targets == "uniform":
+            points, index = sample_sphere(n, self.embedding_dim), torch.arange(n)
+            component = torch.zeros(n, dtype=torch.int64)
+        else:
+            means = mixture_means(self.targets, self.n_clusters, self.embedding_dim)
+            points, component, index = sample_mixture(means, n, self.sigma, self.weights)
+            self.assignment_.means.copy_(means)
+        self._keep(points=points, component=component, index=index)
+        self.change_ = 0.0
+
+    def _keep(self, **state: Tensor) -> None:
+        """Keep targets on the device: different points, their components, the rows' numbers."""
+        for name, value in state.items():
+            setattr(self, f"{name}_", value.to(self.device))
+
+    def begin_epoch(self) -> None:
+        """Set the learning rate, and refine the targets before the epoch's first task."""
+        decay = self.decay_factor if self._epoch >= self.decay_after else 1
+        for group in self.optimizer_.param_groups:
+            group["lr"] = self.lr / decay
+        if self._refines and self.phase_epoch_ % self._epochs_each == 0:
+            self.refine()
+
+    def refine(self) -> None:
+        """Give rows the means of the clusters that k-means finds, whatever their sizes."""
+        with self.autocast():
+            z = self._embeddings()
+        labels = kmeans(z, self.n_clusters, self.seed, REFINEMENT_RESTARTS).labels_
+        previous = self.component_[self.index_].cpu().numpy()
+        index = match_labels(labels.astype(np.int64), previous, self.n_clusters)
+        self.change_ = float((index != previous).mean())
+        means = self.assignment_.means.clone()
+        component = torch.arange(self.n_clusters)
+        self._keep(points=means, component=component, index=torch.from_numpy(index))
+
+    def _embeddings(self) -> np.ndarray:
+        z = self.map_rows(self.source_, self.embed).cpu().numpy()
+        if not np.isfinite(z).all():
+            raise FloatingPointError(
+                f"embeddings are not finite after {self._epoch} epochs. A smaller learning rate "
+                "may help, or precision='float32'."
+            )
+        return z
+
+    # ------------------------------------------------------------------ steps
+
+    def training_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of the task whose turn it is (algorithm 1)."""
+        # A single row has no variance: batch normalisation then takes what it has seen so far.
+        self._set_training(len(batch.x) > 1)
+        if self.task_ != CLUSTERING:
+            return self._auxiliary_step(batch)
+        return self._clustering_step(batch)
+
+    def _auxiliary_step(self, batch: Batch) -> dict[str, Tensor]:
+        terms = self.compiled(self._auxiliary_terms)(batch.x)
+        self.descend(terms["loss"], batch, self.optimizer_)
+        return {name: term.detach().clone() for name, term in terms.items()}
+
+    def _auxiliary_terms(self, x: Tensor) -> dict[str, Tensor]:
+        with self.autocast():
+            return self.auxiliary_(self.features, x, self.views.crop)
+
+    def _clustering_step(self, batch: Batch) -> dict[str, Tensor]:
+        index = self.index_[batch.index]
+        terms = {}
+        cost = None if self._refines else self._cost(batch.x, self.points_[index])
+        # On a GPU this is under way while the targets are assigned on the CPU.
+        z = self.compiled(self._augmented_output)(batch.x)
+        if cost is not None:
+            index, terms["change"] = self._assign_targets(batch.index, index, cost)
+        loss = F.mse_loss(z, self.points_[index])
+        self.descend(loss, batch, self.optimizer_)
+        return {"loss": loss.detach(), **terms}
+
+    def _augmented_output(self, x: Tensor) -> Tensor:
+        x = self.views.augment(x)
+        with self.autocast():
+            return self.output(x)
+
+    @torch.no_grad()
+    def _cost(self, x: Tensor, targets: Tensor) -> Callable[[], np.ndarray]:
+        """Distances of the centre crops' embeddings to targets, (b, b); on a GPU still to come."""
+        training = self.module_.training
+        self._set_training(False)
+        with self.autocast():
+            z = self.compiled(self.embed)(x)
+        self._set_training(training)
+        exact = "donot_use_mm_for_euclid_dist"
+        return _to_host(torch.cdist(z.float(), targets, compute_mode=exact))
+
+    def _assign_targets(
+        self, rows: Tensor, index: Tensor, cost: Callable[[], np.ndarray]
+    ) -> tuple[Tensor, Tensor]:
+        """Give the batch's targets to its rows anew (eq. 1); return the share that changed, too."""
+        distances = cost()
+        if not np.isfinite(distances).all():  # the loss tells
+            return index, index.new_zeros((), dtype=torch.float32)
+        chosen = torch.from_numpy(match_targets(distances)).to(self.device)
+        new = index[chosen]
+        self.index_[rows] = new
+        changed = self.component_[new] != self.component_[index]
+        return new, changed.float().mean()
+
+    def end_epoch(self, means: dict[str, float]) -> dict:
+        """Share of rows whose component changed, and how many rows each component has."""
+        if self.task_ != CLUSTERING:
+            return {}
+        row = {"learning_rate": self.optimizer_.param_groups[0]["lr"]}
+        if self._refines:
+            row["change"] = self.change_
+        if self.targets != "uniform":
+            row["target_sizes"] = self._target_sizes().tolist()
+        return row
+
+    def _target_sizes(self) -> Tensor:
+        return torch.bincount(self.component_[self.index_], minlength=self.n_clusters)
+
+    # ------------------------------------------------------------------ the end
+
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Train, then measure how far embeddings lie from their means."""
+        super().fit_loop(X, y, epochs, **fit_params)
+        z = self._embeddings()
+        if self.targets == "uniform":
+            centers = kmeans(z, self.n_clusters, self.seed).cluster_centers_
+            self.assignment_.means.copy_(torch.as_tensor(centers))
+        else:
+            self.target_sizes_ = self._target_sizes().cpu().numpy()
+        means = self.assignment_.means.cpu().numpy()
+        squared = np.full(len(z), np.inf)
+        for mean in means:
+            np.minimum(squared, ((z - mean) ** 2).sum(axis=1), out=squared)
+        self.assignment_.variance.fill_(max(MIN_VARIANCE, squared.mean() / z.shape[1]))
+        return self
+
+    _own = ("points_", "component_", "index_")
+    _transient = (*ClusteringNet._transient, *_own)
+
+    def method_state(self) -> dict:
+        """Targets, and which row has which."""
+        return {"change_": self.change_, **{name: getattr(self, name) for name in self._own}}
+
+    def load_method_state(self, state: dict) -> None:
+        """Restore them."""
+        for name, value in state.items():
+            setattr(self, name, value.to(self.device) if torch.is_tensor(value) else value)
+
+
+def _to_host(x: Tensor) -> Callable[[], np.ndarray]:
+    """Begin to copy a tensor to the CPU; what is returned waits for it."""
+    if x.device.type != "cuda":
+        return lambda: x.cpu().numpy()
+    host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+    host.copy_(x, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record()
+
+    def wait() -> np.ndarray:
+        done.synchronize()
+        return host.numpy()
+
+    return wait
+
+
+class MMDC(DeepClusterer):
+    r"""Multi-modal deep clustering: images are aligned with targets drawn from a mixture.
+
+    A network with outputs :math:`f_\theta(x)` on the unit sphere and n targets :math:`t_i`, drawn
+    once from K Gaussians and projected to the sphere, are brought together by
+
+    .. math::
+
+        \min_{\theta, P} \frac{1}{n} \sum_i \ell(f_\theta(x_i), t_{P(i)}), \qquad
+        c_i = \operatorname{argmin}_k \lVert f_\theta(x_i) - \mu_k \rVert
+
+    with P a permutation and :math:`c_i` the cluster of row i (eqs. 1 to 3).
+
+    How it works: each row has a target. In each mini-batch the rows exchange theirs so that the
+    embeddings of the centre crops lie as near to them as possible (Hungarian method), then one step
+    of gradient descent moves the embeddings of randomly distorted images towards them, by the mean
+    squared error over all elements. With an auxiliary task, each such epoch follows an epoch in
+    which the same trunk learns to predict rotations. As targets are equally many for each cluster,
+    a refinement gives that up in the end: each epoch begins with k-means on the embeddings of all
+    rows, and rows get the mean of their cluster as target.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters K.
+    network : {"auto", "vgg", "resnet18", "resnet34", "mlp"} or callable, default="auto"
+        The trunk. "auto" is "resnet18" (:class:`~skdeepcluster.networks.ResNet`) for colour images
+        of 32 pixels a side and more, "vgg" (:class:`~skdeepcluster.networks.SmallVGG`) for other
+        images and "mlp" (:class:`~skdeepcluster.networks.MLP`) for features. A callable gets the
+        shape of what the trunk sees, ``(C, input_size, input_size)`` or ``(d,)``, and returns a
+        module that maps it to features (n, f); the linear head to the sphere is added to it.
+    hidden_sizes : tuple of int, default=(512, 512)
+        Sizes of the MLP's layers.
+    targets : {"one-hot", "random", "uniform"}, default="one-hot"
+        Means :math:`\mu_k` of the mixture: unit vectors, or random points of the sphere (Fig. 4).
+        "uniform" are targets all over the sphere: noise as targets (NAT). That mixture has no
+        components: clusters are then those of k-means on the embeddings in the end.
+    embedding_dim : int or "auto", default="auto"
+        Dimension d of the sphere's space; "auto" is K.
+    sigma : float, default=0.0
+        Variance :math:`\sigma` of the Gaussians.
+    weights : array-like of shape (n_clusters,) or None, default=None
+        Proportions :math:`\alpha_k` of the mixture, up to a factor; None is :math:`1 / K`. They are
+        those of the targets alone: a row's cluster is that of the nearest mean always.
+    auxiliary : {"auto", "rotation"}, callable or None, default="auto"
+        Task that takes turns with clustering. "auto" is "rotation" for colour images of 32 pixels a
+        side and more, and None for others and for features. A callable makes a module like
+        :class:`~skdeepcluster.networks.RotationTask` from the number of features.
+    augmentation : {"auto", "grey", "colour", "noise"}, callable or None, default="auto"
+        The random transformation g. "grey" are crops turned by up to 25 degrees, "colour" are crops
+        flipped at random, with brightness, contrast, saturation and hue changed and a fifth of them
+        made grey; "noise" adds to features normal noise of their columns' deviation. "auto" is what
+        fits the data. A callable distorts a batch of crops (n, C, input_size, input_size), or of
+        features; None leaves the crops as they are.
+    crop_size : int, tuple of int or "auto", default="auto"
+        Sides of the random square crops, in pixels; the first is that of the centre crop for
+        assignment and prediction. "auto" is 5/8 of the shorter side for colour images (20 of 32),
+        6/7, 5/7 and 4/7 of it for grey ones (24, 20 and 16 of 28), and the whole, 7/8 and 6/8 for
+        images of less than 16 pixels a side.
+    input_size : int or "auto", default="auto"
+        Side to which crops are resized, in pixels. "auto" is the power of two that
+        the largest crop fits into, above 32 the multiple of 32.
+    sobel : bool, default=False
+        Whether the trunk sees the gradients of the brightness instead of the image (Table III).
+    refine_after : int, "auto" or None, default="auto"
+        Epochs before the refinement; None leaves it out. "auto" is 7/8 of the epochs for colour
+        images of 32 pixels a side and more, 2/5 for others and for features. There is none with
+        uniform targets.
+    embedding : {"output", "features"}, default="output"
+        What `transform` returns: the points on the sphere, or the trunk's features.
+    image_shape : tuple of int or None, default=None
+        How a row of a two-dimensional X unfolds: ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. None:
+        rows are feature vectors.
+    scaling : "auto" or None, default="auto"
+        "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
+        to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
+    max_epochs : int or "auto", default="auto"
+        Epochs of clustering. "auto" is 400 for colour images of 32 pixels a side and more, and 50
+        for others and for features; but small sets of images get more, up to four times as many,
+        for 1500 steps in all.
+    max_time : float or None, default=None
+        Seconds after which `fit` ends with what it has.
+    batch_size : int, default=128
+        Largest batch. An epoch has eight steps at least, so that few rows make smaller batches. The
+        time of an assignment grows with the cube of the size: it is short up to about 256.
+    learning_rate : float or "auto", default="auto"
+        Of stochastic gradient descent, for both tasks. "auto" is 0.05, but 0.01 for colour images
+        of 32 pixels a side and more without an auxiliary task, which 0.05 is too much for.
+    decay_after : int or "auto", default="auto"
+        Epochs after which the learning rate is divided: by 5 for colour images of 32 pixels a side
+        and more, where "auto" is 7/8 of the epochs, and by 10 for others, where it is 4/5.
+    momentum : float, default=0.9
+        Of stochastic gradient descent.
+    weight_decay : float, default=0.0005
+        Of matrices and convolutions; biases and batch normalisation have none.
+    device : str, default="auto"
+        "auto" is CUDA, then MPS, then the CPU; else a device's name such as "cuda:1".
+    precision : "auto", "float32" or "bfloat16", default="auto"
+        Of the forward passes in training. "auto" is bfloat16 where the hardware multiplies it.
+        Prediction is always in float32.
+    compile : bool, default=False
+        Whether the passes of the training are compiled by torch.
+    callbacks : list of skorch callbacks or None, default=None
+        They see the epochs of both tasks; ``net.history[-1]["phase"]`` tells which.
+    checkpoint : str, path or None, default=None
+        Folder for resuming. The run keeps a file there, named after its parameters and data, and
+        renews it every minute; the same call goes on from it, or returns at once what it had
+        finished. Callbacks do not count: what they hold is not in the file, and a run that one of
+        them ended is finished.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar, 2 a line an epoch.
+    random_state : int, RandomState or None, default=None
+        Seed. The same one gives the same labels on the same machine.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n,), int
+        Cluster of each row.
+    cluster_centers_ : ndarray of shape (n_clusters, embedding_dim), float32
+        Means of the mixture; with uniform targets, centres of k-means.
+    net_ : skorch.NeuralNet
+        The fitted net: `module_` is the trunk, `head_` the linear layer to the sphere,
+        `auxiliary_` the auxiliary task, if there is one.
+    n_iter_ : int
+        Epochs of clustering.
+    history_ : list of dict
+        One an epoch, of either task: "phase" ("clustering" or "rotation"), the mean of each term,
+        "seconds"; of clustering "change", the share of rows whose component changed,
+        "target_sizes", how many rows then have each component, and "learning_rate".
+    n_features_in_ : int
+        Numbers in a row.
+    feature_names_in_ : ndarray of str
+        Names of the columns, where X had some.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If clusters are empty; without refinement, if their sizes are far from those that targets
+        had been drawn for: then the refinement, or `weights`, are for these data.
+
+    See Also
+    --------
+    StatDEC : Trains an autoencoder, and takes feature vectors as readily.
+
+    Notes
+    -----
+    Probabilities are those of Gaussians about the means, of one variance that is the mean squared
+    residual of the training rows; the most probable cluster is the nearest mean always.
+
+    Without a refinement (`refine_after=None`) the clusters are of about equal size, or as `weights`
+    say.
+
+    References
+    ----------
+    G. Shiran, D. Weinshall, "Multi-Modal Deep Clustering: Unsupervised Partitioning of Images"
+    (2020), arXiv:1912.02678. Noise as targets: P. Bojanowski, A. Joulin, "Unsupervised Learning by
+    Predicting Noise" (2017).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import MMDC
+    >>> X, _ = make_blobs(200, n_features=6, centers=3, random_state=0)
+    >>> model = MMDC(3, hidden_sizes=(32, 32), max_epochs=10, random_state=0).fit(X)
+    >>> model.predict_proba(X).shape
+    (200, 3)
+    """
+
+    _networks = ("auto", "vgg", "resnet18", "resnet34", "mlp")
+    _net_class = MMDCNet
+    _automatic_learning_rate = True
+    _automatic_max_epochs = True
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        network="auto",
+        hidden_sizes=(512, 512),
+        targets="one-hot",
+        embedding_dim="auto",
+        sigma=0.0,
+        weights=None,
+        auxiliary="auto",
+        augmentation="auto",
+        crop_size="auto",
+        input_size="auto",
+        sobel=False,
+        refine_after="auto",
+        embedding="output",
+        image_shape=None,
+        scaling="auto",
+        max_epochs="auto",
+        max_time=None,
+        batch_size=128,
+        learning_rate="auto",
+        decay_after="auto",
+        momentum=0.9,
+        weight_decay=0.0005,
+        device="auto",
+        precision="auto",
+        compile=False,
+        callbacks=None,
+        checkpoint=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_clusters = n_clusters
+        self.network = network
+        self.hidden_sizes = hidden_sizes
+        self.targets = targets
+        self.embedding_dim = embedding_dim
+        self.sigma = sigma
+        self.weights = weights
+        self.auxiliary = auxiliary
+        self.augmentation = augmentation
+        self.crop_size = crop_size
+        self.input_size = input_size
+        self.sobel = sobel
+        self.refine_after = refine_after
+        self.embedding = embedding
+        self.image_shape = image_shape
+        self.scaling = scaling
+        self.max_epochs = max_epochs
+        self.max_time = max_time
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.decay_after = decay_after
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ methods of its own
+
+    def score(self, X, y=None) -> float:
+        r"""Minus the mean squared distance to the nearest mean, the higher the better.
+
+        Comparable between runs with the same `n_clusters`, `targets`, `embedding_dim` and `sigma`;
+        not between others, because these change what there is to be near to. It does not see the
+        clusters' sizes: a run that put all rows into one cluster may have a good score.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+        """
+        return float(-self._map(self._source(X), self._residual).astype(np.float64).mean())
+
+    # ------------------------------------------------------------------ the base class's questions
+
+    def _check_own_parameters(self) -> None:
+        check_choice("targets", self.targets, ("one-hot", "random", "uniform"))
+        if self.embedding_dim != "auto":
+            least = self.n_clusters if self.targets == "one-hot" else 1
+            check_integer("embedding_dim", self.embedding_dim, minimum=least)
+        check_real("sigma", self.sigma)
+        self._mixture_weights()
+        if not callable(self.auxiliary):
+            check_choice("auxiliary", self.auxiliary, ("auto", "rotation", None))
+        if not callable(self.augmentation):
+            check_choice(
+                "augmentation", self.augmentation, ("auto", "grey", "colour", "noise", None)
+            )
+        check_boolean("sobel", self.sobel)
+        check_choice("embedding", self.embedding, ("output", "features"))
+        for name, values in (("hidden_sizes", self.hidden_sizes), ("crop_size", self.crop_size)):
+            if name == "crop_size" and not isinstance(values, tuple | list):
+                values = () if isinstance(values, str) and values == "auto" else (values,)
+            elif not isinstance(values, tuple | list) or len(values) < 1:
+                raise ValueError(f"{name} must be a tuple of 1 int at least, got {values!r}.")
+            for value in values:
+                check_integer(name, value, minimum=1)
+        if self.input_size != "auto":
+            check_integer("input_size", self.input_size, minimum=1)
+        for name in ("refine_after", "decay_after"):
+            value = getattr(self, name)
+            if value != "auto" and not (name == "refine_after" and value is None):
+                check_integer(name, value, minimum=0)
+        check_real("momentum", self.momentum, maximum=1.0)
+        check_real("weight_decay", self.weight_decay)
+        if self.targets == "uniform":
+            self._check_uniform()
+
+    def _check_uniform(self) -> None:
+        """Refuse what speaks of components that uniform targets do not have."""
+        for name, none in (("sigma", 0), ("weights", None)):
+            if getattr(self, name) is not none and getattr(self, name) != none:
+                raise ValueError(
+                    f"targets='uniform' has no components: leave {name} as {none}, "
+                    f"got {getattr(self, name)!r}."
+                )
+        if self.refine_after not in ("auto", None):
+            raise ValueError(
+                "targets='uniform' has no components to refine: refine_after must be 'auto' or "
+                f"None, got {self.refine_after!r}."
+            )
+
+    def _mixture_weights(self) -> Tensor | None:
+        if self.weights is None:
+            return None
+        weights = np.asarray(self.weights)
+        right = weights.shape == (self.n_clusters,) and weights.dtype.kind in "iuf"
+        if not right or not np.isfinite(weights).all() or (weights <= 0).any():
+            raise ValueError(
+                f"weights must be {self.n_clusters} positive numbers, one a cluster, "
+                f"got {self.weights!r}."
+            )
+        return torch.from_numpy(weights / weights.sum())
+
+    def _make_net(self, input_shape, n_samples, **common) -> MMDCNet:
+        natural = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 32
+        schedule = NATURAL if natural else MNIST
+        views, seen = self._views(input_shape)
+        auxiliary = self._auxiliary(input_shape, natural)
+        max_epochs = self._epochs(schedule, n_samples, is_table=len(input_shape) == 1)
+        learning_rate = self.learning_rate
+        if learning_rate == "auto":
+            learning_rate = 0.01 if natural and auxiliary is None else 0.05
+        return self._net_class(
+            self._trunk(seen, natural),
+            input_shape=input_shape,
+            n_clusters=self.n_clusters,
+            targets=self.targets,
+            embedding_dim=self.n_clusters if self.embedding_dim == "auto" else self.embedding_dim,
+            sigma=float(self.sigma),
+            weights=self._mixture_weights(),
+            auxiliary_task=auxiliary,
+            views=views,
+            sobel=self.sobel,
+            max_epochs=max_epochs,
+            learning_rate=float(learning_rate),  # a NumPy float cannot be checkpointed
+            momentum=float(self.momentum),
+            weight_decay=float(self.weight_decay),
+            decay_after=_moment(self.decay_after, schedule.decay_after, max_epochs),
+            decay_factor=schedule.decay_factor,
+            refine_after=None
+            if self.targets == "uniform"
+            else _moment(self.refine_after, schedule.refine_after, max_epochs),
+            **common,
+        )
+
+    def _epochs(self, schedule: Schedule, n_samples: int, is_table: bool) -> int:
+        if self.max_epochs != "auto":
+            return self.max_epochs
+        if is_table:
+            return schedule.max_epochs
+        wanted = math.ceil(MIN_STEPS / n_batches(n_samples, self.batch_size))
+        return max(schedule.max_epochs, min(wanted, 4 * schedule.max_epochs))
+
+    def _views(self, input_shape) -> tuple[ImageViews | FeatureViews, tuple[int, ...]]:
+        """Return what cuts and distorts, and the shape that it leaves."""
+        kinds = {1: ("noise",), 3: ("grey", "colour")}[len(input_shape)]
+        distort = self.augmentation
+        if distort == "auto":
+            distort = kinds[-1] if input_shape[0] == 3 or len(kinds) == 1 else "grey"
+        if isinstance(distort, str) and distort not in kinds:
+            raise ValueError(
+                f"augmentation={distort!r} does not fit inputs of the shape {input_shape}: "
+                f"expected one of {kinds}; pass image_shape if rows are images."
+            )
+        if len(input_shape) == 1:
+            for name, off in (("sobel", False), ("crop_size", "auto"), ("input_size", "auto")):
+                if getattr(self, name) != off:
+                    raise ValueError(
+                        f"{name}={getattr(self, name)!r} is for images, but X has feature vectors: "
+                        "pass image_shape if its rows are images."
+                    )
+            return FeatureViews(distort), input_shape
+        side = min(input_shape[1:])
+        crops = self.crop_size
+        if crops == "auto":
+            shares = COLOUR_CROPS if input_shape[0] == 3 else GREY_CROPS
+            if side < 16:
+                shares = SMALL_CROPS
+            crops = tuple(max(1, round(share * side)) for share in shares)
+        elif not isinstance(crops, tuple | list):
+            crops = (crops,)
+        if max(crops) > side:
+            raise ValueError(
+                f"crop_size={self.crop_size!r} is larger than the images, of {side} pixels."
+            )
+        size = _input_size(max(crops)) if self.input_size == "auto" else self.input_size
+        channels = 2 if self.sobel else input_shape[0]
+        return ImageViews(tuple(crops), size, distort), (channels, size, size)
+
+    def _auxiliary(self, input_shape, natural: bool) -> Callable | None:
+        if self.auxiliary == "auto":
+            return RotationTask if natural else None
+        if self.auxiliary == "rotation":
+            if len(input_shape) != 3:
+                raise ValueError(
+                    "auxiliary='rotation' is for images, but X has feature vectors: "
+                    "pass image_shape if its rows are images."
+                )
+            return RotationTask
+        return self.auxiliary
+
+    def _trunk(self, seen: tuple[int, ...], natural: bool) -> Callable:
+        """Return what makes the trunk for inputs of the shape `seen`."""
+        name = self.network
+        if callable(name):
+            return partial(name, seen)
+        if name == "auto":
+            name = "mlp" if len(seen) == 1 else "resnet18" if natural else "vgg"
+        if name == "mlp":
+            return partial(MLP, seen, tuple(self.hidden_sizes))
+        if len(seen) == 1:
+            raise ValueError(
+                f"network={name!r} is for images, but X has feature vectors: "
+                "pass image_shape if its rows are images."
+            )
+        if name == "vgg":
+            return partial(SmallVGG, seen)
+        return partial(ResNet, seen, {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}[name])
+
+    def _collect(self) -> None:
+        net = self.net_
+        linear = net.head_.linear
+        features = self.embedding == "features"
+        self._embedding_dim = linear.in_features if features else linear.out_features
+        self.cluster_centers_ = net.assignment_.means.cpu().numpy().copy()
+
+    def _own_warnings(self, net) -> list[str]:
+        if net.refine_after is not None or self.targets == "uniform":
+            return []
+        sizes = np.bincount(self.labels_, minlength=self.n_clusters)
+        moved = np.abs(sizes - net.target_sizes_).sum() / (2 * len(self.labels_))
+        if moved <= CONTRADICTION:
+            return []
+        return [
+            f"MMDC had targets for clusters of {net.target_sizes_.tolist()} rows, but found "
+            f"{sizes.tolist()}. Pass refine_after='auto', or weights."
+        ]
+
+    def _embed(self, x):
+        net = self.net_
+        h = net.features(net.views.center(x))
+        return h if self.embedding == "features" else net.head_(h)
+
+    def _assign(self, x):
+        return self.net_.assignment_(self.net_.embed(x))
+
+    def _residual(self, x):
+        net = self.net_
+        return squared_distances(net.embed(x), net.assignment_.means).amin(dim=1)
+
+
+def _moment(value: int | str | None, share: float, max_epochs: int) -> int | None:
+    return round(share * max_epochs) if value == "auto" else value
+
+
+def _input_size(crop: int) -> int:
+    """Return the side that crops are resized to: small ones to a power of two, for the pooling."""
+    return 2 ** math.ceil(math.log2(crop)) if crop <= 32 else 32 * math.ceil(crop / 32)

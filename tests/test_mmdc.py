@@ -1,0 +1,457 @@
+"""MMDC: targets, the two tasks, refinement, what its networks see, and that it clusters."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import softmax
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, make_blobs
+from skorch.callbacks import Callback
+
+from skdeepcluster import MMDC, _mmdc
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.networks import RotationTask
+from skdeepcluster.targets import match_targets
+
+SMALL = {
+    "hidden_sizes": (32, 32),
+    "max_epochs": 10,
+    "batch_size": 32,
+    "random_state": 0,
+    "precision": "float32",
+}
+
+#: Runs of a few epochs may leave clusters empty where that is not what is tested.
+short = pytest.mark.filterwarnings("ignore:MMDC was to find")
+
+
+class Tiny(torch.nn.Module):
+    """A trunk for images of any size."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.convolution = torch.nn.Conv2d(shape[0], 6, 3, stride=2)
+        self.norm = torch.nn.BatchNorm2d(6)
+
+    def forward(self, x):
+        return self.norm(self.convolution(x)).relu().mean(dim=(2, 3))
+
+
+class Watch(Callback):
+    """Call a function with the net when an epoch ends."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def on_epoch_end(self, net, **kwargs):
+        self.function(net)
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(240, n_features=6, centers=4, cluster_std=1.0, random_state=3)
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """Colour images of 32 pixels."""
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 60, (40, 32, 32, 3))
+    X[::2, 8:16, :, 0] += 180
+    X[1::2, 16:24, :, 2] += 180
+    return X.astype(np.uint8)
+
+
+def phases(model):
+    return [row["phase"] for row in model.history_]
+
+
+def standardised(X):
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+# ------------------------------------------------------------------ clusters
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_default_finds_blobs_as_well_as_kmeans(seed):
+    X, y = make_blobs(300, n_features=5, centers=4, cluster_std=1.0, random_state=seed)
+    params = {"hidden_sizes": (64, 64), "precision": "float32", "random_state": seed}
+    labels = MMDC(4, **params).fit_predict(X)
+    kmeans = KMeans(4, n_init=10, random_state=0).fit_predict(standardised(X))
+    assert clustering_accuracy(y, labels) >= clustering_accuracy(y, kmeans) - 0.02
+
+
+def test_cluster_is_the_nearest_mean(blobs):
+    model = MMDC(4, **SMALL | {"max_epochs": 1}).fit(blobs[0])
+    z = model.transform(blobs[0]).astype(np.float64)
+    np.testing.assert_allclose((z**2).sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(model.cluster_centers_, np.eye(4))
+    squared = ((z[:, None] - model.cluster_centers_) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(model.labels_, squared.argmin(axis=1))
+    variance = squared.min(axis=1).mean() / 4
+    expected = softmax(-squared / (2 * variance), axis=1)
+    np.testing.assert_allclose(model.predict_proba(blobs[0]), expected, atol=1e-4)
+    assert model.score(blobs[0]) == pytest.approx(-squared.min(axis=1).mean(), rel=1e-5)
+
+
+def test_what_is_certain_is_said_to_be(blobs):
+    model = MMDC(4, **SMALL | {"max_epochs": 30}).fit(blobs[0])
+    assert np.median(model.predict_proba(blobs[0]).max(axis=1)) > 0.99
+
+
+# ------------------------------------------------------------------ targets
+
+
+@short
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"weights": (5, 2, 2, 1)},
+        {"targets": "random", "embedding_dim": 3},
+        {"targets": "random", "embedding_dim": 9, "sigma": 0.05},
+        {"sigma": 0.01},
+        {"targets": "uniform"},
+    ],
+)
+def test_no_target_is_lost_or_doubled(blobs, params, seed):
+    counts = []
+
+    def count(net):
+        counts.append(torch.bincount(net.index_, minlength=len(net.points_)).tolist())
+
+    given = SMALL | {"refine_after": None, "max_epochs": 4, "random_state": seed, "batch_size": 50}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such short runs may contradict the sizes
+        model = MMDC(4, **given, **params, callbacks=[Watch(count)]).fit(blobs[0])
+    assert len(counts) == 4
+    assert all(count == counts[0] for count in counts)
+    assert sum(counts[0]) == 240
+    if params.get("sigma") or ("targets" in params and params["targets"] == "uniform"):
+        assert counts[0] == [1] * 240
+    assert any(row["change"] > 0 for row in model.history_) or params.get("targets") == "uniform"
+
+
+@short
+def test_assignment_never_raises_the_cost_of_a_batch(blobs, monkeypatch):
+    gains = []
+
+    def watched(cost):
+        chosen = match_targets(cost)
+        gains.append(cost.trace() - cost[np.arange(len(cost)), chosen].sum())
+        return chosen
+
+    monkeypatch.setattr(_mmdc, "match_targets", watched)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such a short run may contradict the sizes
+        MMDC(4, refine_after=None, **SMALL | {"max_epochs": 3}).fit(blobs[0])
+    assert len(gains) == 3 * 8
+    assert min(gains) >= 0
+    assert max(gains) > 0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_proportions_decide_where_nothing_else_does(seed):
+    X = np.random.default_rng(seed).normal(size=(400, 2))
+    params = SMALL | {"refine_after": None, "max_epochs": 40, "random_state": seed}
+    model = MMDC(3, weights=[6, 3, 1], augmentation=None, **params).fit(X)
+    drawn = np.array(model.history_[0]["target_sizes"])
+    np.testing.assert_allclose(drawn, [240, 120, 40], atol=30)
+    np.testing.assert_allclose(np.bincount(model.labels_), drawn, atol=40)
+
+
+def test_uniform_targets_are_clustered_by_kmeans(blobs):
+    X, _ = blobs
+    model = MMDC(4, targets="uniform", **SMALL).fit(X)
+    z = model.transform(X)
+    for k in range(4):
+        members = z[model.labels_ == k]
+        np.testing.assert_allclose(model.cluster_centers_[k], members.mean(axis=0), atol=1e-3)
+    squared = ((z[:, None] - model.cluster_centers_) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(model.predict(X), squared.argmin(axis=1))
+    assert "target_sizes" not in model.history_[-1]
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-6)
+
+
+# ------------------------------------------------------------------ refinement
+
+
+def test_refinement_finds_clusters_of_other_sizes():
+    X, y = make_blobs([300, 60, 40], n_features=5, cluster_std=0.4, random_state=1)
+    params = SMALL | {"max_epochs": 30}
+    refined = MMDC(3, **params).fit(X)
+    assert clustering_accuracy(y, refined.labels_) > 0.98
+    assert sorted(refined.history_[-1]["target_sizes"]) == pytest.approx([40, 60, 300], abs=4)
+    with pytest.warns(UserWarning, match="had targets for clusters of .* Pass refine_after='auto'"):
+        MMDC(3, refine_after=None, **params).fit(X)
+
+
+def test_refinement_starts_when_it_is_told_to(blobs):
+    model = MMDC(4, refine_after=6, **SMALL).fit(blobs[0])
+    sizes = [row["target_sizes"] for row in model.history_]
+    assert all(size == sizes[0] for size in sizes[:6])
+    assert sizes[6] != sizes[0]
+    assert all("change" in row for row in model.history_)
+
+
+# ------------------------------------------------------------------ tasks and schedules
+
+
+@short
+def test_tasks_take_turns(photographs):
+    model = MMDC(2, network=Tiny, **SMALL | {"max_epochs": 8}).fit(photographs)
+    assert phases(model) == ["rotation", "clustering"] * 8
+    assert model.n_iter_ == 8
+    for row in model.history_:
+        assert ("accuracy" in row) == (row["phase"] == "rotation")
+        assert ("target_sizes" in row) == (row["phase"] == "clustering")
+        assert row["loss"] > 0
+    rates = [row["learning_rate"] for row in model.history_ if row["phase"] == "clustering"]
+    assert rates == pytest.approx([0.05] * 7 + [0.01])
+    assert model.net_.auxiliary_.linear.out_features == 4
+
+
+@short
+def test_automatic_choices(photographs):
+    grey = photographs.mean(axis=3)
+    small = photographs[:, :16, :16]
+    params = SMALL | {"network": Tiny, "max_epochs": 5}
+    cases = [
+        (photographs, {}, ["rotation", "clustering"], 0.05, 0.01),
+        (photographs, {"auxiliary": None}, ["clustering"], 0.01, 0.002),
+        (grey, {}, ["clustering"], 0.05, 0.005),
+        (grey, {"auxiliary": "rotation"}, ["rotation", "clustering"], 0.05, 0.005),
+        (small, {}, ["clustering"], 0.05, 0.005),
+        (photographs, {"learning_rate": 0.02, "decay_after": 1}, [], 0.02, 0.004),
+    ]
+    for X, given, names, first, last in cases:
+        model = MMDC(2, **params | given).fit(X)
+        assert names in ([], phases(model)[: len(names)])
+        rates = [row["learning_rate"] for row in model.history_ if "learning_rate" in row]
+        assert (rates[0], rates[-1]) == pytest.approx((first, last))
+
+
+@short
+def test_schedules_of_the_paper(photographs):
+    ends = {}
+
+    def stop(net):
+        ends[net.input_shape] = (net.max_epochs, net.decay_after, net.refine_after)
+        raise KeyboardInterrupt  # how callbacks of skorch end a run
+
+    mnist = np.random.default_rng(0).integers(0, 256, (2000, 28, 28)).astype(np.uint8)
+    params = {"network": Tiny, "callbacks": [Watch(stop)], "random_state": 0}
+    for X in (photographs, mnist):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an end in the first epoch
+            MMDC(2, batch_size=32, **params).fit(X)
+    assert ends == {(3, 32, 32): (400, 350, 350), (1, 28, 28): (50, 40, 20)}
+
+
+@short
+def test_matrices_decay_and_vectors_do_not(photographs):
+    groups = []
+
+    def note(net):
+        groups[:] = [
+            (group["weight_decay"], {p.ndim for p in group["params"]}, len(group["params"]))
+            for group in net.optimizer_.param_groups
+        ]
+
+    params = SMALL | {"max_epochs": 1, "weight_decay": 0.3}
+    MMDC(2, network=Tiny, callbacks=[Watch(note)], **params).fit(photographs)
+    # Convolution, head, rotation head; their biases, and both of batch normalisation.
+    assert groups == [(0.3, {2, 4}, 3), (0.0, {1}, 5)]
+
+
+@short
+def test_an_auxiliary_task_of_ones_own(photographs):
+    class Brightness(torch.nn.Module):
+        name = "brightness"
+
+        def __init__(self, n_features):
+            super().__init__()
+            self.linear = torch.nn.Linear(n_features, 1)
+
+        def forward(self, trunk, x, crop):
+            assert x.shape[1:] == (3, 32, 32)
+            x = crop(x)
+            assert x.shape[1:] == (3, 48, 48)
+            error = self.linear(trunk(x)).float()[:, 0] - x.mean(dim=(1, 2, 3))
+            return {"loss": error.square().mean()}
+
+    params = SMALL | {"network": Tiny, "auxiliary": Brightness, "input_size": 48}
+    model = MMDC(2, **params).fit(photographs)
+    assert phases(model)[:2] == ["brightness", "clustering"]
+    losses = [row["loss"] for row in model.history_ if row["phase"] == "brightness"]
+    assert losses[-1] < losses[0]
+
+
+@short
+def test_rotation_task_trains_the_trunk_and_not_the_head(photographs):
+    weights = []
+
+    def note(net):
+        weights.append([net.module_.convolution.weight.clone(), net.head_.linear.weight.clone()])
+
+    params = SMALL | {"max_epochs": 2, "network": Tiny, "callbacks": [Watch(note)]}
+    MMDC(2, **params).fit(photographs)
+    (trunk, head), (trunk_after, head_after) = weights[1:3]  # before and after rotation
+    assert not torch.equal(trunk, trunk_after)
+    assert torch.equal(head, head_after)
+    assert RotationTask.name == "rotation"
+
+
+# ------------------------------------------------------------------ what the networks see
+
+
+@short
+def test_prediction_looks_at_the_centre_crop(photographs):
+    model = MMDC(2, network=Tiny, crop_size=20, **SMALL | {"max_epochs": 1}).fit(photographs)
+    other = photographs.copy()
+    other[:, :6], other[:, -6:], other[:, :, :6], other[:, :, -6:] = 0, 255, 7, 99
+    np.testing.assert_array_equal(model.transform(other), model.transform(photographs))
+    other[:, 6] = 255
+    assert not np.array_equal(model.transform(other), model.transform(photographs))
+
+
+@short
+def test_with_sobel_only_differences_count(photographs):
+    X = photographs.astype(np.float32) / 600
+    params = SMALL | {"network": Tiny, "max_epochs": 1, "scaling": None}
+    model = MMDC(2, sobel=True, **params).fit(X)
+    np.testing.assert_allclose(model.transform(X + 0.25), model.transform(X), atol=1e-3)
+    plain = MMDC(2, **params).fit(X)
+    assert not np.allclose(plain.transform(X + 0.25), plain.transform(X), atol=1e-2)
+    assert model.net_.module_.convolution.in_channels == 2
+
+
+@short
+def test_augmentation_of_ones_own_distorts_crops_in_training_only():
+    X = load_digits().images[:100]
+    seen = []
+
+    def watched(x):
+        seen.append(tuple(x.shape[1:]))
+        return x + 0.0
+
+    params = SMALL | {"max_epochs": 2, "network": Tiny}
+    model = MMDC(3, augmentation=watched, crop_size=(7, 5), input_size=12, **params).fit(X)
+    assert seen == [(1, 12, 12)] * 16
+    model.predict(X)
+    assert len(seen) == 16
+    assert MMDC(3, augmentation=None, **params).fit(X).labels_.shape == (100,)
+
+
+@short
+def test_views_of_the_paper():
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(0)
+        x = torch.rand(200, 1, 28, 28)
+        views = MMDC()._views((1, 28, 28))[0]
+        assert (views.crop_sizes, views.size) == ((24, 20, 16), 32)
+        assert views.augment(x).shape == (200, 1, 32, 32)
+        views = MMDC()._views((3, 32, 32))[0]
+        assert (views.crop_sizes, views.size) == ((20,), 32)
+        x = torch.rand(400, 3, 1, 1).expand(400, 3, 32, 32)
+        out = views.augment(x)
+        grey = (out.amax(dim=1) - out.amin(dim=1)).amax(dim=(1, 2)) < 1e-5
+        assert 0.13 < grey.float().mean() < 0.27
+        assert ((out >= 0) & (out <= 1)).all()
+
+
+# ------------------------------------------------------------------ networks
+
+
+@short
+def test_features_of_the_penultimate_layer(blobs):
+    X, _ = blobs
+    output = MMDC(4, **SMALL).fit(X)
+    features = MMDC(4, embedding="features", **SMALL).fit(X)
+    assert output.transform(X).shape == (240, 4)
+    h = features.transform(X)
+    assert h.shape == (240, 32)
+    assert len(features.get_feature_names_out()) == 32
+    np.testing.assert_array_equal(features.labels_, output.labels_)
+    linear = output.net_.head_.linear
+    z = h @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    np.testing.assert_allclose(output.transform(X), z, atol=1e-4)
+
+
+def test_network_with_wrong_features_is_an_error(photographs):
+    class Wrong(Tiny):
+        def forward(self, x):
+            return self.convolution(x)
+
+    with pytest.raises(ValueError, match=r"2 inputs of the shape \(3, 32, 32\) gave the shape"):
+        MMDC(2, network=Wrong, **SMALL).fit(photographs)
+
+
+@short
+@pytest.mark.parametrize("network", ["vgg", "resnet18", "mlp"])
+def test_named_networks(network):
+    X = load_digits().images[:40]
+    model = MMDC(3, network=network, **SMALL | {"max_epochs": 1}).fit(X)
+    assert model.predict(X).shape == (40,)
+
+
+@short
+def test_what_is_for_images_is_refused_for_features(blobs):
+    for given in (
+        {"network": "vgg"},
+        {"auxiliary": "rotation"},
+        {"augmentation": "colour"},
+        {"sobel": True},
+        {"crop_size": 20},
+        {"input_size": 32},
+    ):
+        with pytest.raises(ValueError, match=r"pass image_shape if"):
+            MMDC(4, **SMALL | given).fit(blobs[0])
+    images = load_digits().images[:40]
+    with pytest.raises(ValueError, match=r"'noise' does not fit .* one of \('grey', 'colour'\)"):
+        MMDC(4, augmentation="noise", **SMALL).fit(images)
+    with pytest.raises(ValueError, match=r"crop_size=\(9, 3\) is larger than the images, of 8"):
+        MMDC(4, crop_size=(9, 3), **SMALL).fit(images)
+
+
+def test_bfloat16_agrees_with_float32_roughly(blobs):
+    X, y = blobs
+    for precision in ("float32", "bfloat16"):
+        labels = MMDC(4, **SMALL | {"precision": precision, "max_epochs": 25}).fit_predict(X)
+        assert clustering_accuracy(y, labels) > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_digits_with_defaults(seed):
+    digits = load_digits()
+    labels = MMDC(10, random_state=seed).fit_predict(digits.images)
+    assert clustering_accuracy(digits.target, labels) > 0.79  # KMeans
+
+
+@pytest.mark.slow
+@short
+def test_compiled_passes_agree(photographs):
+    params = SMALL | {"network": Tiny, "max_epochs": 2, "augmentation": None, "crop_size": 32}
+    plain = MMDC(2, **params).fit(photographs)
+    compiled = MMDC(2, compile=True, **params).fit(photographs)
+    for name in ("rotation", "clustering"):
+        losses = [[r["loss"] for r in m.history_ if r["phase"] == name] for m in (plain, compiled)]
+        np.testing.assert_allclose(*losses, rtol=2e-2)
+
+
+@pytest.mark.gpu
+@short
+@pytest.mark.parametrize("given", [{}, {"compile": True}, {"precision": "bfloat16"}])
+def test_on_cuda(photographs, given):
+    params = SMALL | {"network": Tiny, "max_epochs": 3} | given
+    model = MMDC(2, device="cuda", **params).fit(photographs)
+    np.testing.assert_array_equal(model.predict(photographs), model.labels_)
+    sizes = [row["target_sizes"] for row in model.history_ if "target_sizes" in row]
+    assert sizes[0] == sizes[1]
+    assert all(np.isfinite(row["loss"]) for row in model.history_)
