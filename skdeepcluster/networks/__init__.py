@@ -6,6 +6,29 @@ parameter takes a callable that builds a module from the shape of one input.
 
 from skdeepcluster.networks._autoencoder import MLPAutoencoder
 from skdeepcluster.networks._centers import StudentTAssignment
+from skdeepcluster.networks._critics import Critic, Discriminator
+from skdeepcluster.networks._decoders import ConvDecoder, MLPDecoder, ResidualDecoder
+from skdeepcluster.networks._encoders import (
+    CategoryStyleEncoder,
+    ConvEncoder,
+    MLPEncoder,
+    ResidualEncoder,
+)
 from skdeepcluster.networks._pooling import StatisticsPooling
+from skdeepcluster.networks._residual import ResidualBlock
 
-__all__ = ["MLPAutoencoder", "StatisticsPooling", "StudentTAssignment"]
+__all__ = [
+    "CategoryStyleEncoder",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Critic",
+    "Discriminator",
+    "MLPAutoencoder",
+    "MLPDecoder",
+    "MLPEncoder",
+    "ResidualBlock",
+    "ResidualDecoder",
+    "ResidualEncoder",
+    "StatisticsPooling",
+    "StudentTAssignment",
+]
