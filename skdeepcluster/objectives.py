@@ -424,7 +424,7 @@ def critic_loss(
 
 
 def encoder_adversarial_loss(value: Tensor) -> Tensor:
-    r"""What the critic has against the representations of a batch.
+    r"""Objective of the encoder against the critic.
 
     .. math:: L^Q_{Adv} = -E[C(z)]
 

@@ -11,6 +11,14 @@ import skdeepcluster
 
 #: Settings by class name.
 QUICK = {
+    "DCCS": dict(
+        hidden_sizes=(32, 32),
+        critic_sizes=(32, 32),
+        n_style=4,
+        max_epochs=15,
+        learning_rate=0.003,
+        precision="float32",
+    ),
     "StatDEC": dict(
         hidden_sizes=(16, 16, 16),
         layerwise_epochs=1,

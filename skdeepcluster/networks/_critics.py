@@ -99,9 +99,7 @@ class Discriminator(nn.Module):
     torch.Size([2, 5])
     """
 
-    def __init__(
-        self, n_features: int, n_latent: int, hidden: Sequence[int] = (1024, 512)
-    ) -> None:
+    def __init__(self, n_features: int, n_latent: int, hidden: Sequence[int] = (1024, 512)) -> None:
         super().__init__()
         self.of_features = nn.Linear(n_features, hidden[0], bias=False)
         self.of_latent = nn.Linear(n_latent, hidden[0])

@@ -129,7 +129,7 @@ class ResidualEncoder(nn.Module):
 
 
 def residual_maps(input_shape: Sequence[int]) -> tuple[int, ...]:
-    """Maps of a residual encoder's blocks for images of `input_shape` (C, H, W)."""
+    """Choose the maps of a residual encoder's blocks for images of shape (C, H, W)."""
     side = min(input_shape[1:])
     n_down = max(1, round(math.log2(side / 5))) if side > 1 else 0
     return (*(512 >> i for i in reversed(range(n_down))), 512) if n_down else (512, 512)
@@ -230,7 +230,7 @@ class CategoryStyleEncoder(nn.Module):
         xavier(self.head)
 
     def see(self, x: Tensor) -> Tensor:
-        """What the trunk sees of images (n, C, H, W): their colours, stretched to [-1, 1]."""
+        """Turn images (n, C, H, W) to what the trunk sees: their colours, stretched to [-1, 1]."""
         if self.color is None:
             return x
         if self.color == "sobel":
