@@ -155,9 +155,12 @@ class Tied(torch.nn.Module):
     def decode(self, z, q=None):
         return (self.last(z) + z @ self.again.weight).unflatten(1, self.input_shape)
 
+    def forward(self, x):
+        return self.encode(x)
 
-#: Networks that methods with an autoencoder take.
-NETWORKS = {"StatDEC": Tied}
+
+#: Networks that methods take, by what is at hand here.
+NETWORKS = {"DCCS": Tied, "StatDEC": Tied}
 
 
 @every_estimator

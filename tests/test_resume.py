@@ -1,4 +1,4 @@
-"""StatDEC that is killed and called again ends as if nothing had happened, to the last bit."""
+"""A fit that is killed and called again ends as if nothing had happened, to the last bit."""
 
 import json
 import os
@@ -13,20 +13,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
+import skdeepcluster
 from skdeepcluster import StatDEC, _base
 from skdeepcluster._training import _net
 from skdeepcluster._training._checkpoint import CheckpointError, read
 from skdeepcluster.metrics import ari_scorer
 
 # Runs of a few steps may leave a cluster empty; what counts is that all of them do so alike.
-pytestmark = pytest.mark.filterwarnings("ignore:StatDEC was to find")
+pytestmark = pytest.mark.filterwarnings("ignore:.* was to find")
 
 X, Y = load_digits(n_class=4, return_X_y=True)
 X, Y = X[:200].astype(np.float32), Y[:200]
+
+
+def small_trunk(shape):
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(shape[0], 4, 3, stride=4),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU(),
+        torch.nn.Flatten(),
+    )
+
 
 PARAMS = {
     "n_clusters": 4,
@@ -45,6 +57,12 @@ PARAMS = {
 N_PRETRAINING = 8 * (4 + 2)
 N_STEPS = N_PRETRAINING + 8 * 3
 
+#: Settings of other methods; the first is its name.
+DCCS = {"method": "DCCS", "n_clusters": 4, "max_epochs": 4, "batch_size": 25, "random_state": 0}
+DCCS |= {"precision": "float32", "hidden_sizes": (16,), "critic_sizes": (12,), "n_style": 3}
+DCCS |= {"learning_rate": 0.003, "tol": 0}
+DCCS_IMAGES = {**DCCS, "image_shape": (8, 8), "network": small_trunk}
+
 #: Other ways through the same code: schedulers, other targets, images that are distorted at random,
 #: an end in the middle of an epoch, and the autocast of bfloat16.
 VARIANTS = {
@@ -60,6 +78,10 @@ VARIANTS = {
     "converges": {"tol": 0.9, "update_interval": 11, "max_epochs": 20},
     "bfloat16": {"precision": "bfloat16"},
     "no clustering": {"max_epochs": 0, "layerwise_epochs": 0},
+    "DCCS": DCCS,
+    "DCCS images": DCCS_IMAGES,
+    "DCCS decoder": {**DCCS_IMAGES, "information": "decoder", "precision": "bfloat16"},
+    "DCCS converges": {**DCCS, "tol": 1.0, "patience": 2, "max_epochs": 30, "learning_rate": 0.02},
 }
 
 
@@ -89,7 +111,13 @@ def die():
 
 
 def fit(folder=None, **params):
+    if "method" in params:
+        return getattr(skdeepcluster, params.pop("method"))(**params, checkpoint=folder).fit(X)
     return StatDEC(**{**PARAMS, **params}, checkpoint=folder).fit(X)
+
+
+def can_decode(model):
+    return hasattr(model, "inverse_transform")
 
 
 def outcome(model):
@@ -100,8 +128,8 @@ def outcome(model):
         "labels": model.labels_.tolist(),
         "probabilities": model.predict_proba(X).tobytes(),
         "embedding": z.tobytes(),
-        "decoded": model.inverse_transform(z).tobytes(),
-        "centers": model.cluster_centers_.tobytes(),
+        "decoded": model.inverse_transform(z).tobytes() if can_decode(model) else None,
+        "centers": getattr(model, "cluster_centers_", np.zeros(0)).tobytes(),
         "history": history,
         "n_iter": model.n_iter_,
         "score": model.score(X),

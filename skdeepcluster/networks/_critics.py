@@ -64,7 +64,7 @@ class Critic(nn.Module):
         with torch.no_grad():  # where a unit is on does not change with the parameters
             for layer in hidden:
                 z = F.leaky_relu(layer(z), SLOPE)
-                slopes.append(torch.where(z > 0, 1.0, SLOPE))
+                slopes.append((z > 0).to(z.dtype).mul_(1 - SLOPE).add_(SLOPE))
         gradient = last.weight
         for layer, slope in zip(reversed(hidden), reversed(slopes), strict=True):
             gradient = (gradient * slope) @ layer.weight

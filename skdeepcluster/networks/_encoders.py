@@ -131,8 +131,8 @@ class ResidualEncoder(nn.Module):
 def residual_maps(input_shape: Sequence[int]) -> tuple[int, ...]:
     """Choose the maps of a residual encoder's blocks for images of shape (C, H, W)."""
     side = min(input_shape[1:])
-    n_down = max(1, round(math.log2(side / 5))) if side > 1 else 0
-    return (*(512 >> i for i in reversed(range(n_down))), 512) if n_down else (512, 512)
+    n_down = max(1, round(math.log2(side / 5)))
+    return (*(512 >> i for i in reversed(range(n_down))), 512)
 
 
 class MLPEncoder(nn.Module):
