@@ -179,7 +179,7 @@ class DCCSNet(ClusteringNet):
         augmented = self.augment(x) if self.beta_aug and self.augment is not None else None
         self.critic_.requires_grad_(False)  # it only judges here
         try:
-            terms = self._objective(x, augmented)
+            terms = self.compiled(self._objective)(x, augmented)
             self.descend(terms["loss"], batch, self.encoder_optimizer_)
         finally:
             self.critic_.requires_grad_(True)
@@ -187,21 +187,23 @@ class DCCSNet(ClusteringNet):
 
     def _objective(self, x, augmented) -> dict[str, torch.Tensor]:
         """Compute the objective of encoder and discriminator (eqs. 12 and 13)."""
-        m = len(x)
         with self.autocast():
-            both = x if augmented is None else torch.cat([x, augmented])
-            logits, style, features = self.module_(both)
+            logits, style, features = self.module_(x)
         logits = logits.float()
-        z = torch.cat([logits[:m].softmax(dim=1), style[:m].float()], dim=1)  # (m, e)
+        z = torch.cat([logits.softmax(dim=1), style.float()], dim=1)  # (m, e)
         adversarial = encoder_adversarial_loss(self.critic_(z))
         terms = {"adversarial": adversarial}
         loss = self.beta_adv * adversarial
         if augmented is not None:
-            terms["augmentation"] = augmentation_divergence(logits[:m], logits[m:])
+            # A pass of its own: batch norm over both kinds of rows would give x another z than the
+            # critic was trained on.
+            with self.autocast():
+                logits_augmented = self.module_(augmented)[0].float()
+            terms["augmentation"] = augmentation_divergence(logits, logits_augmented)
             loss = loss + self.beta_aug * terms["augmentation"]
         if self.beta_mi:
             name = "mutual_information" if self.decoder is None else "reconstruction"
-            terms[name] = self._information(x, z, features[:m])
+            terms[name] = self._information(x, z, features)
             loss = loss + self.beta_mi * terms[name]
         return {"loss": loss, **terms}
 
