@@ -3,15 +3,16 @@
 from pathlib import Path
 
 from skdeepcluster import _persistence
+from skdeepcluster._dccs import DCCS
 from skdeepcluster._mmdc import MMDC
 from skdeepcluster._persistence import LoadError
 from skdeepcluster._statdec import StatDEC
 from skdeepcluster._training._checkpoint import CheckpointError
 
 __version__ = "0.1.0.dev0"
-__all__ = ["MMDC", "CheckpointError", "LoadError", "StatDEC", "load"]
+__all__ = ["DCCS", "MMDC", "CheckpointError", "LoadError", "StatDEC", "load"]
 
-_ESTIMATORS = {cls.__name__: cls for cls in (StatDEC, MMDC)}
+_ESTIMATORS = {cls.__name__: cls for cls in (DCCS, MMDC, StatDEC)}
 
 
 def load(path: str | Path, **params):

@@ -12,6 +12,14 @@ import skdeepcluster
 #: Settings by class name.
 QUICK = {
     "MMDC": dict(hidden_sizes=(32, 32), max_epochs=12, learning_rate=0.05, precision="float32"),
+    "DCCS": dict(
+        hidden_sizes=(32, 32),
+        critic_sizes=(32, 32),
+        n_style=4,
+        max_epochs=15,
+        learning_rate=0.003,
+        precision="float32",
+    ),
     "StatDEC": dict(
         hidden_sizes=(16, 16, 16),
         layerwise_epochs=1,

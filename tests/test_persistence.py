@@ -156,6 +156,9 @@ class Tied(torch.nn.Module):
     def decode(self, z, q=None):
         return (self.last(z) + z @ self.again.weight).unflatten(1, self.input_shape)
 
+    def forward(self, x):
+        return self.encode(x)
+
 
 class Trunk(torch.nn.Sequential):
     """Features of tables, for methods without an autoencoder."""
@@ -165,7 +168,7 @@ class Trunk(torch.nn.Sequential):
 
 
 #: Networks that methods take.
-NETWORKS = {"StatDEC": Tied, "MMDC": Trunk}
+NETWORKS = {"DCCS": Tied, "MMDC": Trunk, "StatDEC": Tied}
 
 
 @every_estimator

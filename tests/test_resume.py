@@ -60,6 +60,10 @@ N_STEPS = N_PRETRAINING + 8 * 3
 #: Settings of other methods; the first is its name.
 MMDC = {"method": "MMDC", "n_clusters": 4, "max_epochs": 4, "batch_size": 25, "random_state": 0}
 MMDC |= {"precision": "float32", "image_shape": (8, 8), "network": small_trunk}
+DCCS = {"method": "DCCS", "n_clusters": 4, "max_epochs": 4, "batch_size": 25, "random_state": 0}
+DCCS |= {"precision": "float32", "hidden_sizes": (16,), "critic_sizes": (12,), "n_style": 3}
+DCCS |= {"learning_rate": 0.003, "tol": 0}
+DCCS_IMAGES = {**DCCS, "image_shape": (8, 8), "network": small_trunk}
 
 #: Other ways through the same code: schedulers, other targets, images that are distorted at random,
 #: an end in the middle of an epoch, and the autocast of bfloat16.
@@ -80,6 +84,10 @@ VARIANTS = {
     "MMDC rotation": {**MMDC, "auxiliary": "rotation", "refine_after": 2, "max_epochs": 3},
     "MMDC variance": {**MMDC, "targets": "random", "sigma": 0.01, "refine_after": 3},
     "MMDC uniform": {**MMDC, "targets": "uniform", "precision": "bfloat16"},
+    "DCCS": DCCS,
+    "DCCS images": DCCS_IMAGES,
+    "DCCS decoder": {**DCCS_IMAGES, "information": "decoder", "precision": "bfloat16"},
+    "DCCS converges": {**DCCS, "tol": 1.0, "patience": 2, "max_epochs": 30, "learning_rate": 0.02},
 }
 
 
@@ -127,7 +135,7 @@ def outcome(model):
         "probabilities": model.predict_proba(X).tobytes(),
         "embedding": z.tobytes(),
         "decoded": model.inverse_transform(z).tobytes() if can_decode(model) else None,
-        "centers": model.cluster_centers_.tobytes(),
+        "centers": getattr(model, "cluster_centers_", np.zeros(0)).tobytes(),
         "history": history,
         "n_iter": model.n_iter_,
         "score": model.score(X),

@@ -7,15 +7,34 @@ parameter takes a callable that builds a module from the shape of one input.
 from skdeepcluster.networks._autoencoder import MLPAutoencoder
 from skdeepcluster.networks._auxiliary import RotationTask, rotations
 from skdeepcluster.networks._centers import GaussianAssignment, StudentTAssignment
+from skdeepcluster.networks._critics import Critic, Discriminator
+from skdeepcluster.networks._decoders import ConvDecoder, MLPDecoder, ResidualDecoder
+from skdeepcluster.networks._encoders import (
+    CategoryStyleEncoder,
+    ConvEncoder,
+    MLPEncoder,
+    ResidualEncoder,
+)
 from skdeepcluster.networks._pooling import StatisticsPooling
+from skdeepcluster.networks._residual import ResidualBlock
 from skdeepcluster.networks._trunks import MLP, NormalizedHead, ResNet, SmallVGG
 
 __all__ = [
     "MLP",
+    "CategoryStyleEncoder",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Critic",
+    "Discriminator",
     "GaussianAssignment",
     "MLPAutoencoder",
+    "MLPDecoder",
+    "MLPEncoder",
     "NormalizedHead",
     "ResNet",
+    "ResidualBlock",
+    "ResidualDecoder",
+    "ResidualEncoder",
     "RotationTask",
     "SmallVGG",
     "StatisticsPooling",

@@ -1,0 +1,753 @@
+"""DCCS: clustering by a representation of category and style."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+from torch.nn import functional as F
+
+from skdeepcluster._base import DeepClusterer
+from skdeepcluster._training import Batch, ClusteringNet, Phase
+from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster.augmentation import (
+    color_jitter,
+    feature_dropout,
+    feature_noise,
+    random_geometry,
+    shuffle_channels,
+)
+from skdeepcluster.networks import (
+    CategoryStyleEncoder,
+    ConvDecoder,
+    ConvEncoder,
+    Critic,
+    Discriminator,
+    MLPDecoder,
+    MLPEncoder,
+    ResidualDecoder,
+    ResidualEncoder,
+)
+from skdeepcluster.networks._encoders import COLOR_CHANNELS
+from skdeepcluster.objectives import (
+    augmentation_divergence,
+    category_style_prior,
+    critic_loss,
+    encoder_adversarial_loss,
+    gradient_penalty,
+    mutual_information_loss,
+)
+
+CLUSTERING = "clustering"
+
+#: Both Adam optimisers' running means.
+BETAS = (0.5, 0.9)
+
+#: Draws from the prior whose mean value by the critic is what `score` compares with.
+SCORE_DRAWS = 1 << 14
+
+#: Sides in pixels from which images get convolutions, and from which residual blocks.
+SMALLEST_SIDE, RESIDUAL_SIDE = 4, 32
+
+
+class DCCSNet(ClusteringNet):
+    """The training side of :class:`DCCS`; see there for the parameters."""
+
+    inference_cost = 16  # the maps of the first convolutions
+
+    def __init__(
+        self,
+        module,
+        *,
+        decoder,
+        n_clusters,
+        n_style,
+        sigma,
+        beta_mi,
+        beta_aug,
+        beta_adv,
+        penalty_weight,
+        n_critic,
+        critic_sizes,
+        tol,
+        patience,
+        max_epochs,
+        learning_rate,
+        augment,
+        **kwargs,
+    ):
+        self.decoder = decoder
+        self.n_clusters = n_clusters
+        self.n_style = n_style
+        self.sigma = sigma
+        self.beta_mi = beta_mi
+        self.beta_aug = beta_aug
+        self.beta_adv = beta_adv
+        self.penalty_weight = penalty_weight
+        self.n_critic = n_critic
+        self.critic_sizes = critic_sizes
+        self.tol = tol
+        self.patience = patience
+        self.augment = augment
+        super().__init__(module, max_epochs=max_epochs, lr=learning_rate, **kwargs)
+
+    def initialize_module(self):
+        """Build encoder and critic, and what makes z tell of x: discriminator or decoder."""
+        super().initialize_module()
+        n_latent = self.n_clusters + self.n_style
+        self.critic_ = Critic(n_latent, self.critic_sizes)
+        if self.beta_mi == 0:
+            return self
+        if self.decoder is None:
+            n_features = self.module_.n_features
+            self.discriminator_ = Discriminator(n_features, n_latent, self.critic_sizes)
+        else:
+            self.decoder_ = self.decoder(n_latent)
+        return self
+
+    @property
+    def fixed_schedule(self) -> bool:
+        """Whether the run is to take all of its epochs, whatever the critic says."""
+        return self.tol == 0
+
+    def phases(self) -> list[Phase]:
+        """One alone: all is trained together from the start."""
+        return [Phase(CLUSTERING, self.max_epochs)]
+
+    def configure_phase(self) -> None:
+        """Make the two optimisers: encoder and discriminator, critic."""
+        partner = self._partner
+        trained = [*self.module_.parameters(), *(partner.parameters() if partner else ())]
+        adam = partial(torch.optim.Adam, lr=self.lr, betas=BETAS, fused=True)
+        self.encoder_optimizer_ = adam(trained)
+        self.critic_optimizer_ = adam(list(self.critic_.parameters()))
+
+    @property
+    def _partner(self) -> nn.Module | None:
+        return getattr(self, "discriminator_", None) or getattr(self, "decoder_", None)
+
+    # ------------------------------------------------------------------ steps
+
+    def training_step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Take `n_critic` steps of the critic and one of the encoder (Algorithm 1)."""
+        x, rows = self._draw_rows(batch)
+        terms = self._train_critic(rows, batch)
+        return terms | self._train_encoder(x, batch)
+
+    def _draw_rows(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Rows of the encoder's step, and of the critic's steps one after the other.
+
+        Few rows make small batches, too small to compare two distributions by: they are filled up
+        with rows drawn at random, from which the critic's batches come as well.
+        """
+        n = len(self.source_)
+        size = max(2, min(self.batch_size, n))
+        wanted = size * (1 + self.n_critic) - len(batch.x)
+        drawn = self.source_[torch.randint(n, (wanted,), device=self.source_.rows.device)]
+        more, rows = drawn.split([size - len(batch.x), size * self.n_critic])
+        return torch.cat([batch.x, more]), rows
+
+    def _prior(self, n: int) -> torch.Tensor:
+        return category_style_prior(
+            n, self.n_clusters, self.n_style, self.sigma, device=self.device
+        )
+
+    def _train_critic(self, rows: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        # The encoder stands still meanwhile: one pass serves all steps.
+        with torch.no_grad(), self.autocast():
+            z = self.module_.latent(rows)  # (n_critic m, e)
+        prior = self._prior(len(z))
+        epsilon = torch.rand(len(z), 1, device=z.device)
+        between = epsilon * z + (1 - epsilon) * prior
+        m = len(z) // self.n_critic
+        sums = []
+        for z_t, prior_t, between_t in zip(
+            z.split(m), prior.split(m), between.split(m), strict=True
+        ):
+            value, value_prior = self.critic_(torch.cat([z_t, prior_t])).split(m)
+            penalty = gradient_penalty(self.critic_.input_gradient(between_t))
+            estimate = -critic_loss(value, value_prior)
+            self.descend(self.penalty_weight * penalty - estimate, batch, self.critic_optimizer_)
+            sums.append(torch.stack([estimate.detach(), penalty.detach()]))
+        estimate, penalty = torch.stack(sums).mean(dim=0)
+        return {"wasserstein": estimate, "gradient_penalty": penalty}
+
+    def _train_encoder(self, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
+        augmented = self.augment(x) if self.beta_aug and self.augment is not None else None
+        self.critic_.requires_grad_(False)  # it only judges here
+        try:
+            terms = self.compiled(self._objective)(x, augmented)
+            self.descend(terms["loss"], batch, self.encoder_optimizer_)
+        finally:
+            self.critic_.requires_grad_(True)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _objective(self, x, augmented) -> dict[str, torch.Tensor]:
+        """Compute the objective of encoder and discriminator (eqs. 12 and 13)."""
+        with self.autocast():
+            logits, style, features = self.module_(x)
+        logits = logits.float()
+        z = torch.cat([logits.softmax(dim=1), style.float()], dim=1)  # (m, e)
+        adversarial = encoder_adversarial_loss(self.critic_(z))
+        terms = {"adversarial": adversarial}
+        loss = self.beta_adv * adversarial
+        if augmented is not None:
+            # A pass of its own: batch norm over both kinds of rows would give x another z than the
+            # critic was trained on.
+            with self.autocast():
+                logits_augmented = self.module_(augmented)[0].float()
+            terms["augmentation"] = augmentation_divergence(logits, logits_augmented)
+            loss = loss + self.beta_aug * terms["augmentation"]
+        if self.beta_mi:
+            name = "mutual_information" if self.decoder is None else "reconstruction"
+            terms[name] = self._information(x, z, features)
+            loss = loss + self.beta_mi * terms[name]
+        return {"loss": loss, **terms}
+
+    def _information(self, x, z, features) -> torch.Tensor:
+        if self.decoder is not None:
+            with self.autocast():
+                output = self.decoder_(z)
+            return F.mse_loss(output.float(), self.module_.see(x))
+        # Rows come in random order: each meets another one's z.
+        pairs = torch.stack([z, z.roll(1, 0)])
+        with self.autocast():
+            positive, negative = self.discriminator_(features, pairs).float()
+        return mutual_information_loss(positive, negative)
+
+    # ------------------------------------------------------------------ progress
+
+    def end_epoch(self, means: dict[str, float]) -> dict:
+        """End the phase when the smoothed estimate does not fall any more."""
+        estimates = [row["wasserstein"] for row in self.history[:-1]] + [means["wasserstein"]]
+        self.phase_over_ = self.tol > 0 and has_converged(estimates, self.tol, self.patience)
+        return {}
+
+    def value_of_prior(self) -> float:
+        """Mean of the critic's values over many draws from the prior, alike at each call."""
+        per_category = -(-SCORE_DRAWS // self.n_clusters)
+        total = 0.0
+        with torch.no_grad():
+            for category in range(self.n_clusters):
+                generator = torch.Generator().manual_seed(category)
+                style = self.sigma * torch.randn(per_category, self.n_style, generator=generator)
+                z = torch.zeros(per_category, self.n_clusters + self.n_style)
+                z[:, category] = 1
+                z[:, self.n_clusters :] = style
+                total += self.critic_(z.to(self.device)).double().mean().item()
+        return total / self.n_clusters
+
+
+def has_converged(estimates: list[float], tol: float, patience: int) -> bool:
+    """Whether the critic's estimate, smoothed, has come down and does not fall any more.
+
+    It first grows, while the critic learns, and only then tells of the encoder. So it counts once
+    its mean over `patience` epochs is half of its highest, and has converged when that mean is less
+    than a share `tol` below the one of the `patience` epochs before.
+    """
+    if len(estimates) < 2 * patience:
+        return False
+    recent, before = np.mean(estimates[-patience:]), np.mean(estimates[-2 * patience : -patience])
+    return bool(recent <= 0.5 * max(estimates) and recent > (1 - tol) * before)
+
+
+# ---------------------------------------------------------------------- encoders
+
+
+def build_encoder(trunk, input_shape, n_clusters, n_style, color, stretch) -> CategoryStyleEncoder:
+    """Build a trunk for what it sees of an input, and the head for what it gives.
+
+    Raises
+    ------
+    ValueError
+        If the trunk's output is not of shape (n, e).
+    """
+    seen = input_shape
+    if color is not None:
+        channels = input_shape[0] if color == "color" else COLOR_CHANNELS[color]
+        seen = (channels, *input_shape[1:])
+    trunk = trunk(seen)
+    trunk.eval()  # a look at the shapes must not move the statistics of batch norm
+    with torch.no_grad():
+        output = trunk(torch.zeros(2, *seen))
+    h, features = output if isinstance(output, tuple) else (output, output)
+    if h.ndim != 2 or len(h) != 2 or len(features) != 2:
+        raise ValueError(
+            "network's module must map a batch of n inputs to an output of shape (n, e), or to a "
+            f"pair of it and features (n, f), but 2 inputs gave the shapes {tuple(h.shape)} and "
+            f"{tuple(features.shape)}."
+        )
+    encoder = CategoryStyleEncoder(trunk, h.shape[1], n_clusters, n_style, color, stretch)
+    encoder.n_features = features[0].numel()
+    return encoder
+
+
+def automatic_network(input_shape: tuple[int, ...]) -> str:
+    """Which of the paper's networks suits inputs of a shape."""
+    if len(input_shape) == 1 or min(input_shape[1:]) < SMALLEST_SIDE:
+        return "mlp"
+    return "conv" if min(input_shape[1:]) < RESIDUAL_SIDE else "residual"
+
+
+@dataclass(frozen=True)
+class ImageAugmentation:
+    """The paper's augmentation T (supplement B), of images in [0, 1]."""
+
+    crop_area: tuple[float, float]
+    crop_aspect: tuple[float, float]
+    horizontal_flip: bool
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    channel_shuffle: bool
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        x = random_geometry(
+            x,
+            area=self.crop_area,
+            aspect=self.crop_aspect,
+            horizontal_flip=0.5 * self.horizontal_flip,
+        )
+        x = color_jitter(x, self.brightness, self.contrast, self.saturation, self.hue)
+        return shuffle_channels(x) if self.channel_shuffle and x.shape[1] > 1 else x
+
+
+@dataclass(frozen=True)
+class FeatureAugmentation:
+    """Noise and dropout for standardised columns."""
+
+    noise: float
+    dropout: float
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return feature_dropout(feature_noise(x, self.noise), self.dropout)
+
+
+class DCCS(DeepClusterer):
+    r"""Clustering by a category-style representation.
+
+    An encoder maps a row to :math:`z = (z_c, z_s)`: a softmax :math:`z_c` over the clusters, and a
+    style vector :math:`z_s` for how rows of one cluster differ. It is trained from random weights
+    by three objectives at once,
+
+    .. math:: L^Q = \beta_{MI} L_{MI} + \beta_{Aug} L_{Aug} + \beta_{Adv} L^Q_{Adv}
+
+    - :math:`L_{MI}`: a discriminator tells pairs of a row and its own z from pairs with another
+      row's z, which keeps in z what distinguishes rows;
+    - :math:`L_{Aug}`: the divergence of :math:`z_c` between a row and a random distortion of it,
+      which keeps style out of :math:`z_c`;
+    - :math:`L^Q_{Adv}`: a critic estimates the Wasserstein distance of z from a prior, one-hot
+      categories of equal weight beside normal styles, which the encoder lowers: so clusters are of
+      about equal size, and :math:`z_c` close to one-hot.
+
+    A step is a cycle: the critic is trained on `n_critic` batches, then encoder and discriminator
+    on one.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters K.
+    network : {"auto", "conv", "residual", "mlp"} or callable, default="auto"
+        The encoder's trunk. "conv" is two convolutions and a dense layer, "residual" has residual
+        blocks, "mlp" dense layers. "auto" is "mlp" for feature vectors; for images "conv", from 32
+        pixels a side "residual". A callable maps the shape of what it will see (after `color`) to a
+        module, which maps a batch (n, ...) to outputs (n, e), or to a pair of these and features
+        (n, f) that the discriminator sees instead.
+    hidden_sizes : tuple of int, default=(500, 500, 2000)
+        Sizes of the layers of "mlp".
+    n_style : int, default=50
+        Size of the style part :math:`z_s`; may be 0.
+    sigma : float, default=0.1
+        Standard deviation :math:`\sigma` of the style in the prior.
+    information : {"discriminator", "decoder"}, default="discriminator"
+        What keeps information in z. "decoder" reconstructs what the encoder sees from z instead,
+        with the mean squared error for :math:`L_{MI}` and `beta_reconstruction` for its weight.
+    beta_mi : float, default=0.5
+        Weight :math:`\beta_{MI}`. 0 leaves the discriminator out.
+    beta_reconstruction : float, default=5.0
+        Weight of the decoder's objective.
+    beta_aug : float, default=2.0
+        Weight :math:`\beta_{Aug}`; the paper has 4 for photographs. 0 leaves augmentation out. The
+        documentation shows how to choose it by looking at z.
+    beta_adv : float, default=1.0
+        Weight :math:`\beta_{Adv}` of the critic in the encoder's objective. The critic is trained
+        whatever it is.
+    gradient_penalty : float, default=10.0
+        Weight :math:`\lambda` of the critic's gradient penalty.
+    n_critic : int, default=4
+        Critic's steps for one of the encoder.
+    critic_sizes : tuple of int, default=(1024, 512)
+        Hidden layers of critic and discriminator.
+    color : {"grey", "color", "sobel"}, default="grey"
+        How the encoder sees images: grey, as they are, or the gradients of their brightness.
+    augmentation : "auto", None or callable, default="auto"
+        Random distortion T. "auto" is for images what the following parameters say, for feature
+        vectors noise and dropout. A callable maps a batch of scaled rows, (n, C, H, W) or (n, d),
+        to another; images are in [0, 1] and, where they are, in colour.
+    crop_area, crop_aspect : (float, float), default=(0.4, 1.0) and (3/4, 4/3)
+        Smallest and largest area of a random crop, as a share of the image, and its width by its
+        height. It is resized to the image's sides.
+    horizontal_flip : bool, default=False
+        Whether half of the images are mirrored. It suits photographs and clothes, not writing.
+    brightness, contrast, saturation : float, default=0.4
+        They are changed by factors from 1 minus to 1 plus this number.
+    hue : float, default=0.125
+        Largest turn of the colours, as a share of the circle.
+    channel_shuffle : bool, default=True
+        Whether the channels of colour images are exchanged at random.
+    feature_noise : float, default=0.3
+        Standard deviation of the noise on feature vectors, in standard deviations of a column.
+    feature_dropout : float, default=0.0
+        Share of the features that is replaced by the column's mean.
+    tol : float, default=0.02
+        Training ends when the critic's estimate of the Wasserstein distance has come down and its
+        mean over `patience` epochs falls by less than this share. 0 takes all epochs.
+    patience : int, default=10
+        Epochs over which the estimate is smoothed and compared.
+    image_shape : tuple of int or None, default=None
+        How a row of a two-dimensional X unfolds: ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. None:
+        rows are feature vectors.
+    scaling : "auto" or None, default="auto"
+        "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
+        to [0, 1] by the range seen in `fit`, and standardises columns of features; images are then
+        stretched to [-1, 1] for the encoder. None leaves all as it is; "auto" augmentation expects
+        images in [0, 1].
+    max_epochs : int, default=200
+        Bound of the epochs. An epoch has each row once in an encoder's step.
+    max_time : float or None, default=None
+        Seconds after which `fit` ends with what it has.
+    batch_size : int, default=64
+        Rows in a step of the critic or the encoder, or all rows where there are fewer.
+    learning_rate : float, default=0.0003
+        Learning rate of both Adam optimisers.
+    device : str, default="auto"
+        "auto" is CUDA, then MPS, then the CPU; else a device's name such as "cuda:1".
+    precision : "auto", "float32" or "bfloat16", default="auto"
+        Of the forward passes in training. "auto" is bfloat16 where the hardware multiplies it.
+        Prediction is always in float32.
+    compile : bool, default=False
+        Whether the encoder's objective is compiled by torch.
+    callbacks : list of skorch callbacks or None, default=None
+        They see every epoch.
+    checkpoint : str, path or None, default=None
+        Folder for resuming. The run keeps a file there, named after its parameters and data, and
+        renews it every minute; the same call goes on from it, or returns at once what it had
+        finished. Callbacks do not count: what they hold is not in the file, and a run that one of
+        them ended is finished.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar, 2 a line an epoch.
+    random_state : int, RandomState or None, default=None
+        Seed. The same one gives the same labels on the same machine.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n,), int
+        Cluster of each row.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` is the encoder, ``net_.critic_`` the critic.
+    n_iter_ : int
+        Epochs.
+    history_ : list of dict
+        A row an epoch: "epoch", "phase", the terms of the objective ("loss", "adversarial",
+        "augmentation", "mutual_information" or "reconstruction"), "wasserstein", the critic's
+        estimate of the distance from the prior, which tells of progress without labels,
+        "gradient_penalty" and "seconds".
+    n_features_in_ : int
+        Numbers in a row.
+    feature_names_in_ : ndarray of str
+        Names of X's columns, where it has such.
+
+    Notes
+    -----
+    Embeddings of a network trained elsewhere are feature vectors like others: the default network
+    is the head that the paper puts on a frozen one (supplement F).
+
+    In an epoch of few rows a step's batch is filled up with rows drawn at random, as those of the
+    critic's steps are. The encoder passes of a cycle's critic steps are one pass, for the encoder
+    stands still meanwhile; batch norm then sees all of these rows at once.
+
+    References
+    ----------
+    .. [1] J. Zhao, D. Lu, K. Ma, Y. Zhang, Y. Zheng, "Deep Image Clustering with Category-Style
+       Representation", ECCV 2020, arXiv:2007.10004 (DCCS).
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import DCCS
+    >>> X, _ = make_blobs(200, centers=3, random_state=0)
+    >>> model = DCCS(n_clusters=3, hidden_sizes=(64, 64), critic_sizes=(64, 64), random_state=0)
+    >>> model.fit_predict(X).shape
+    (200,)
+    >>> model.transform(X).shape  # 3 categories, 50 numbers of style
+    (200, 53)
+    """
+
+    _networks = ("auto", "conv", "residual", "mlp")
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        network="auto",
+        hidden_sizes=(500, 500, 2000),
+        n_style=50,
+        sigma=0.1,
+        information="discriminator",
+        beta_mi=0.5,
+        beta_reconstruction=5.0,
+        beta_aug=2.0,
+        beta_adv=1.0,
+        gradient_penalty=10.0,
+        n_critic=4,
+        critic_sizes=(1024, 512),
+        color="grey",
+        augmentation="auto",
+        crop_area=(0.4, 1.0),
+        crop_aspect=(3 / 4, 4 / 3),
+        horizontal_flip=False,
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.4,
+        hue=0.125,
+        channel_shuffle=True,
+        feature_noise=0.3,
+        feature_dropout=0.0,
+        tol=0.02,
+        patience=10,
+        image_shape=None,
+        scaling="auto",
+        max_epochs=200,
+        max_time=None,
+        batch_size=64,
+        learning_rate=0.0003,
+        device="auto",
+        precision="auto",
+        compile=False,
+        callbacks=None,
+        checkpoint=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_clusters = n_clusters
+        self.network = network
+        self.hidden_sizes = hidden_sizes
+        self.n_style = n_style
+        self.sigma = sigma
+        self.information = information
+        self.beta_mi = beta_mi
+        self.beta_reconstruction = beta_reconstruction
+        self.beta_aug = beta_aug
+        self.beta_adv = beta_adv
+        self.gradient_penalty = gradient_penalty
+        self.n_critic = n_critic
+        self.critic_sizes = critic_sizes
+        self.color = color
+        self.augmentation = augmentation
+        self.crop_area = crop_area
+        self.crop_aspect = crop_aspect
+        self.horizontal_flip = horizontal_flip
+        self.brightness = brightness
+        self.contrast = contrast
+        self.saturation = saturation
+        self.hue = hue
+        self.channel_shuffle = channel_shuffle
+        self.feature_noise = feature_noise
+        self.feature_dropout = feature_dropout
+        self.tol = tol
+        self.patience = patience
+        self.image_shape = image_shape
+        self.scaling = scaling
+        self.max_epochs = max_epochs
+        self.max_time = max_time
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ methods of its own
+
+    def score(self, X, y=None) -> float:
+        r"""Minus the critic's estimate of the distance of X's representations from the prior.
+
+        .. math:: E_X[C(z)] - E_{\tilde z}[C(\tilde z)]
+
+        It is the higher the better, and about zero at best. Comparable between fits of the same
+        parameters but `random_state`, `learning_rate`, `max_epochs` and the like: what changes z,
+        the prior or the critic (`n_clusters`, `n_style`, `sigma`, `gradient_penalty`,
+        `critic_sizes`) changes what is measured, and `beta_mi` and `beta_aug` what else the encoder
+        has to give way to. A critic that has learnt too little underestimates the distance.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+
+        References
+        ----------
+        DCCS, eqs. 8 and 11, section 4.2.
+        """
+        source = self._source(X)
+        net = self.net_
+        values = self._map(source, lambda x: net.critic_(net.module_.latent(x)))
+        return float(values.astype(np.float64).mean() - net.prior_value_)
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Names of the columns of `transform`: categories, then style.
+
+        Parameters
+        ----------
+        input_features : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        parts = (("category", self.n_clusters), ("style", self._embedding_dim - self.n_clusters))
+        return np.array(
+            [f"{type(self).__name__.lower()}_{part}{i}" for part, n in parts for i in range(n)],
+            dtype=object,
+        )
+
+    # ------------------------------------------------------------------ the base class's questions
+
+    def _check_own_parameters(self) -> None:
+        for name in ("hidden_sizes", "critic_sizes"):
+            sizes = getattr(self, name)
+            if not isinstance(sizes, tuple | list) or len(sizes) < 1:
+                raise ValueError(f"{name} must be a tuple of 1 ints at least, got {sizes!r}.")
+            for size in sizes:
+                check_integer(name, size, minimum=1)
+        check_integer("n_style", self.n_style, minimum=0)
+        check_integer("n_critic", self.n_critic, minimum=1)
+        check_integer("patience", self.patience, minimum=1)
+        check_real("sigma", self.sigma, exclusive=True)
+        for name in ("beta_mi", "beta_reconstruction", "beta_aug", "beta_adv", "gradient_penalty"):
+            check_real(name, getattr(self, name))
+        for name in ("brightness", "contrast", "saturation", "feature_noise"):
+            check_real(name, getattr(self, name))
+        check_real("hue", self.hue, maximum=0.5)
+        for name in ("feature_dropout", "tol"):
+            check_real(name, getattr(self, name), maximum=1.0)
+        check_choice("information", self.information, ("discriminator", "decoder"))
+        check_choice("color", self.color, tuple(COLOR_CHANNELS))
+        check_boolean("horizontal_flip", self.horizontal_flip)
+        check_boolean("channel_shuffle", self.channel_shuffle)
+        if not callable(self.augmentation):
+            check_choice("augmentation", self.augmentation, ("auto", None))
+        _check_range("crop_area", self.crop_area, maximum=1.0)
+        _check_range("crop_aspect", self.crop_aspect)
+
+    def _make_net(self, input_shape, n_samples, **common) -> DCCSNet:
+        is_image = len(input_shape) == 3
+        color = self.color if is_image else None
+        name = automatic_network(input_shape) if self.network == "auto" else self.network
+        if name in ("conv", "residual") and not is_image:
+            raise ValueError(
+                f"network={name!r} is for images, but X has feature vectors: pass image_shape if "
+                "its rows are images."
+            )
+        trunk = self.network
+        if not callable(trunk):
+            trunk = {
+                "conv": ConvEncoder,
+                "residual": ResidualEncoder,
+                "mlp": partial(MLPEncoder, hidden=tuple(self.hidden_sizes)),
+            }[name]
+        build = partial(
+            build_encoder,
+            trunk,
+            input_shape,
+            n_clusters=self.n_clusters,
+            n_style=self.n_style,
+            color=color,
+            stretch=self.scaling == "auto",
+        )
+        decodes = self.information == "decoder"
+        return DCCSNet(
+            build,
+            decoder=self._decoder(input_shape, name) if decodes else None,
+            n_clusters=self.n_clusters,
+            n_style=self.n_style,
+            sigma=float(self.sigma),
+            beta_mi=float(self.beta_reconstruction if decodes else self.beta_mi),
+            beta_aug=float(self.beta_aug),
+            beta_adv=float(self.beta_adv),
+            penalty_weight=float(self.gradient_penalty),
+            n_critic=self.n_critic,
+            critic_sizes=tuple(self.critic_sizes),
+            tol=float(self.tol),
+            patience=self.patience,
+            max_epochs=self.max_epochs,
+            learning_rate=float(self.learning_rate),  # a NumPy float cannot be checkpointed
+            augment=self._augment(is_image),
+            **common,
+        )
+
+    def _decoder(self, input_shape: tuple[int, ...], name) -> Callable:
+        """Return what builds a decoder of what the encoder sees, for a size of z."""
+        if len(input_shape) == 1:
+            hidden = tuple(self.hidden_sizes)[::-1]
+            return partial(MLPDecoder, output_shape=input_shape, hidden=hidden)
+        channels = input_shape[0] if self.color == "color" else COLOR_CHANNELS[self.color]
+        decoder = ResidualDecoder if name == "residual" else ConvDecoder
+        return partial(decoder, output_shape=(channels, *input_shape[1:]))
+
+    def _augment(self, is_image: bool) -> Callable | None:
+        if self.augmentation != "auto":
+            return self.augmentation
+        if not is_image:
+            return FeatureAugmentation(self.feature_noise, self.feature_dropout)
+        return ImageAugmentation(
+            tuple(self.crop_area),
+            tuple(self.crop_aspect),
+            bool(self.horizontal_flip),
+            self.brightness,
+            self.contrast,
+            self.saturation,
+            self.hue,
+            bool(self.channel_shuffle),
+        )
+
+    def _collect(self) -> None:
+        self._embedding_dim = self.n_clusters + self.n_style
+        if not hasattr(self.net_, "prior_value_"):
+            self.net_.prior_value_ = self.net_.value_of_prior()
+
+    def _own_state(self) -> dict:
+        return {"prior_value": self.net_.prior_value_}
+
+    def _load_own_state(self, state) -> None:
+        self.net_.prior_value_ = float(state["prior_value"])
+
+    def _embed(self, x):
+        return self.net_.module_.latent(x)
+
+    def _assign(self, x):
+        return self.net_.module_(x)[0].softmax(dim=1)
+
+
+def _check_range(name: str, value, maximum: float = np.inf) -> None:
+    """Raise unless `value` is two positive numbers in order."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise ValueError(f"{name} must be a pair of numbers, got {value!r}.")
+    for number in value:
+        check_real(name, number, maximum=maximum, exclusive=True)
+    if value[0] > value[1]:
+        raise ValueError(f"{name} must be in order, got {value!r}.")

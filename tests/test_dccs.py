@@ -1,0 +1,371 @@
+"""DCCS: what its parts and switches do, its score, its stopping, and that it clusters."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, make_blobs
+from skorch.callbacks import Callback
+
+from skdeepcluster import DCCS
+from skdeepcluster._dccs import automatic_network, has_converged
+from skdeepcluster.metrics import clustering_accuracy
+from skdeepcluster.networks import ConvEncoder, MLPEncoder, ResidualEncoder
+
+# Runs of a few steps may leave a cluster empty.
+pytestmark = pytest.mark.filterwarnings("ignore:DCCS was to find")
+
+# A fixed number of epochs is meant, so that none of these warns of no convergence.
+SMALL = {
+    "hidden_sizes": (32, 32),
+    "critic_sizes": (32, 32),
+    "n_style": 5,
+    "learning_rate": 0.003,
+    "max_epochs": 10,
+    "tol": 0,
+    "random_state": 0,
+    "precision": "float32",
+}
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(240, n_features=6, centers=4, cluster_std=1.0, random_state=3)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = load_digits()
+    return data.images[:200], data.target[:200]
+
+
+class SmallTrunk(torch.nn.Module):
+    """A convolution, its mean maps as output, its pixels as features."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(shape[0], 6, 3, stride=2, padding=1)
+        self.norm = torch.nn.BatchNorm2d(6)
+
+    def forward(self, x):
+        h = self.norm(self.conv(x)).relu()
+        return h.mean(dim=(2, 3)), h.flatten(1)
+
+
+IMAGES = {**SMALL, "network": SmallTrunk, "max_epochs": 2}
+
+
+# ------------------------------------------------------------------ gradients and steps
+
+
+class Weights(Callback):
+    """Which modules' weights each step changes."""
+
+    def __init__(self):
+        self.changed = []
+        self.before = None
+
+    def weights(self, net):
+        return {
+            name: torch.cat([p.detach().flatten() for p in getattr(net, name + "_").parameters()])
+            for name in net._modules
+        }
+
+    def on_grad_computed(self, net, **kwargs):
+        now = self.weights(net)
+        if self.before is not None:
+            self.changed.append({k for k in now if not torch.equal(now[k], self.before[k])})
+        self.before = now
+
+
+@pytest.mark.parametrize("n_critic", [1, 4])
+@pytest.mark.parametrize("information", ["discriminator", "decoder"])
+def test_critic_and_encoder_are_trained_in_turns(blobs, n_critic, information):
+    """A step of one changes nothing in the other: weights are compared between the steps."""
+    watch = Weights()
+    params = SMALL | {"max_epochs": 1, "n_critic": n_critic, "information": information}
+    DCCS(4, callbacks=[watch], **params).fit(blobs[0])
+    cycle = [{"critic"}] * n_critic + [{"module", information}]
+    assert [set(changed) for changed in watch.changed] == (cycle * 8)[:-1]
+
+
+def test_no_gradient_reaches_the_other_side(blobs):
+    class Watch(Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_grad_computed(self, net, **kwargs):
+            reached = set()
+            for name in net._modules:
+                for parameter in getattr(net, name + "_").parameters():
+                    if parameter.grad is not None:
+                        reached.add(name)
+                        # Added to zero, and looked at whole, in the step that comes next.
+                        parameter.grad = None if name == "critic" else parameter.grad
+            self.seen.append(reached)
+
+        def on_batch_end(self, net, **kwargs):
+            for name in net._modules:
+                getattr(net, name + "_").zero_grad(set_to_none=True)
+
+    watch = Watch()
+    DCCS(4, callbacks=[("watch", watch)], **SMALL | {"max_epochs": 1, "n_critic": 2}).fit(blobs[0])
+    assert watch.seen == [{"critic"}, {"critic"}, {"module", "discriminator"}] * 8
+
+
+def test_terms_in_history(blobs):
+    model = DCCS(4, **SMALL).fit(blobs[0])
+    assert model.n_iter_ == len(model.history_) == 10
+    for row in model.history_:
+        assert row["phase"] == "clustering"
+        total = (
+            0.5 * row["mutual_information"] + 2.0 * row["augmentation"] + 1.0 * row["adversarial"]
+        )
+        assert row["loss"] == pytest.approx(total, rel=1e-4, abs=1e-5)
+        assert row["augmentation"] >= 0
+        assert row["gradient_penalty"] >= 0
+    assert model.history_[-1]["wasserstein"] < model.history_[0]["wasserstein"]
+    assert model.history_[-1]["mutual_information"] < np.log(2)
+
+
+@pytest.mark.parametrize(
+    "params, terms",
+    [
+        ({"beta_mi": 0, "beta_aug": 0}, set()),  # M1
+        ({"beta_aug": 0}, {"mutual_information"}),  # M2
+        ({"beta_mi": 0}, {"augmentation"}),  # M3
+        ({"augmentation": None}, {"mutual_information"}),
+        ({"information": "decoder"}, {"reconstruction", "augmentation"}),
+    ],
+)
+def test_weights_of_zero_leave_parts_out(blobs, params, terms):
+    model = DCCS(4, **SMALL | {"max_epochs": 1} | params).fit(blobs[0])
+    always = {"epoch", "phase", "loss", "adversarial", "wasserstein", "gradient_penalty", "seconds"}
+    assert set(model.history_[0]) == always | terms
+    assert hasattr(model.net_, "discriminator_") == ("mutual_information" in terms)
+    assert hasattr(model.net_, "decoder_") == ("reconstruction" in terms)
+
+
+def test_weights_reach_the_objective(blobs):
+    for params, weights in (
+        ({"beta_mi": 3.0, "beta_aug": 0.5, "beta_adv": 2.0}, (3.0, 0.5, 2.0)),
+        ({"information": "decoder"}, (5.0, 2.0, 1.0)),
+        ({"information": "decoder", "beta_reconstruction": 7.0}, (7.0, 2.0, 1.0)),
+    ):
+        row = DCCS(4, **SMALL | {"max_epochs": 1} | params).fit(blobs[0]).history_[0]
+        information = row.get("mutual_information", row.get("reconstruction"))
+        parts = information, row["augmentation"], row["adversarial"]
+        assert row["loss"] == pytest.approx(np.dot(weights, parts), rel=1e-4)
+
+
+def test_decoder_learns_to_reconstruct(blobs):
+    model = DCCS(4, information="decoder", **SMALL | {"max_epochs": 20}).fit(blobs[0])
+    errors = [row["reconstruction"] for row in model.history_]
+    assert errors[-1] < 0.5 * errors[0]
+    assert errors[-1] < 0.8  # of standardised columns
+
+
+# ------------------------------------------------------------------ the prior
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_critic_matches_the_prior(seed):
+    """On rows without groups: with the critic categories are even and certain, without not."""
+    X = np.random.default_rng(seed).normal(size=(400, 8))
+    params = SMALL | {"max_epochs": 70, "random_state": seed, "learning_rate": 0.002}
+    matched = DCCS(4, beta_aug=0, **params).fit(X)
+    proba = matched.predict_proba(X)
+    assert_allclose(proba.mean(axis=0), np.full(4, 0.25), atol=0.02)
+    assert proba.max(axis=1).mean() > 0.85
+    style = matched.transform(X)[:, 4:]
+    assert style.std(axis=0).mean() == pytest.approx(0.1, abs=0.02)
+    free = DCCS(4, beta_aug=0, **params | {"beta_adv": 0, "max_epochs": 10}).fit(X)
+    assert free.transform(X)[:, 4:].std(axis=0).mean() > 0.3
+    assert free.history_[-1]["wasserstein"] > 5 * matched.history_[-1]["wasserstein"]
+
+
+def test_blobs_are_found_and_kmeans_on_categories_agrees(blobs):
+    X, y = blobs
+    model = DCCS(4, **SMALL | {"max_epochs": 20}).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.95
+    z = model.transform(X)
+    assert z.shape == (240, 9)
+    assert_array_equal(z[:, :4], model.predict_proba(X))
+    names = model.get_feature_names_out().tolist()
+    assert names == [f"dccs_category{i}" for i in range(4)] + [f"dccs_style{i}" for i in range(5)]
+    for part in (z, z[:, :4]):
+        labels = KMeans(4, n_init=10, random_state=0).fit_predict(part)
+        assert clustering_accuracy(model.labels_, labels) > 0.95
+
+
+def test_without_style(blobs):
+    X, y = blobs
+    model = DCCS(4, **SMALL | {"n_style": 0, "max_epochs": 20}).fit(X)
+    assert model.transform(X).shape == (240, 4)
+    assert clustering_accuracy(y, model.labels_) > 0.9
+
+
+# ------------------------------------------------------------------ score and stopping
+
+
+def test_score_is_minus_the_critics_estimate(blobs):
+    """An independent calculation in float64, with draws of its own from the prior."""
+    X = blobs[0]
+    model = DCCS(4, **SMALL).fit(X)
+    state = {k: v.double().numpy() for k, v in model.net_.critic_.state_dict().items()}
+
+    def critic(h):
+        for i in range(3):
+            h = h @ state[f"layers.{i}.weight"].T + state[f"layers.{i}.bias"]
+            h = h if i == 2 else np.where(h > 0, h, 0.2 * h)
+        return h[:, 0]
+
+    rng = np.random.default_rng(0)
+    prior = np.column_stack([np.eye(4)[rng.integers(4, size=100_000)],
+                             0.1 * rng.normal(size=(100_000, 5))])  # fmt: skip
+    estimate = critic(prior).mean() - critic(model.transform(X).astype(float)).mean()
+    assert model.score(X) == pytest.approx(-estimate, abs=0.003)
+
+
+def test_convergence_is_an_end_of_the_fall():
+    fall = list(np.geomspace(4, 0.2, 30))
+    assert not has_converged(fall, 0.05, 5)
+    assert has_converged([*fall, *[0.2] * 10], 0.05, 5)
+    assert has_converged([*fall, *[0.2, 0.22] * 5], 0.05, 5)
+    assert not has_converged([1.0] * 20, 0.05, 5)  # it has not come down
+    assert not has_converged([0.1, 0.5, 1.0, 1.0, 1.0, 1.0], 0.05, 2)
+    assert not has_converged([1.0, 0.1, 0.1], 0.05, 2)  # too few to compare
+
+
+def test_tol_ends_training(blobs):
+    model = DCCS(4, **SMALL | {"tol": 1.0, "patience": 2, "max_epochs": 100}).fit(blobs[0])
+    assert 4 <= model.n_iter_ < 100
+    assert model.net_.converged_
+
+
+# ------------------------------------------------------------------ networks
+
+
+def test_networks_by_the_shape_of_an_input():
+    assert automatic_network((30,)) == "mlp"
+    assert automatic_network((1, 2, 8)) == "mlp"
+    assert automatic_network((1, 8, 8)) == "conv"
+    assert automatic_network((1, 28, 28)) == "conv"
+    assert automatic_network((3, 32, 32)) == "residual"
+    assert automatic_network((3, 96, 96)) == "residual"
+
+
+@pytest.mark.parametrize(
+    "network, kind", [("auto", ConvEncoder), ("mlp", MLPEncoder), ("residual", ResidualEncoder)]
+)
+def test_networks_by_name(digits, network, kind):
+    params = SMALL | {"max_epochs": 0}
+    model = DCCS(2, network=network, **params).fit(digits[0][:16])
+    assert isinstance(model.net_.module_.trunk, kind)
+
+
+def test_custom_network(digits):
+    X = digits[0]
+    model = DCCS(5, **IMAGES).fit(X)
+    assert model.net_.discriminator_.of_features.in_features == 6 * 4 * 4
+    assert model.net_.module_.head.in_features == 6
+    alone = DCCS(5, **IMAGES | {"network": lambda shape: torch.nn.Flatten()}).fit(X)
+    assert alone.net_.discriminator_.of_features.in_features == 64
+
+
+def test_network_with_a_wrong_output_is_an_error(blobs):
+    with pytest.raises(ValueError, match=r"2 inputs gave the shapes \(2,\) and \(2,\)"):
+        DCCS(4, **SMALL, network=lambda shape: torch.nn.Flatten(0)).fit(blobs[0][:, :1])
+
+
+# ------------------------------------------------------------------ images
+
+
+@pytest.mark.parametrize("color, channels", [("grey", 1), ("color", 3), ("sobel", 2)])
+def test_colours(color, channels):
+    X = np.random.default_rng(0).random((60, 8, 8, 3))
+    model = DCCS(3, color=color, **IMAGES).fit(X)
+    assert model.net_.module_.trunk.conv.in_channels == channels
+    assert_array_equal(model.predict(X), model.labels_)
+    decoding = DCCS(3, color=color, information="decoder", **IMAGES).fit(X)
+    assert decoding.net_.decoder_(torch.zeros(1, 8)).shape == (1, channels, 8, 8)
+
+
+def test_augmentation_sees_scaled_images_in_colour_and_only_in_training():
+    seen = []
+
+    def watched(x):
+        seen.append((tuple(x.shape[1:]), x.min().item() >= 0, x.max().item() <= 1))
+        return x + 0.0
+
+    X = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
+    model = DCCS(3, augmentation=watched, **IMAGES).fit(X)
+    assert seen == [((3, 8, 8), True, True)] * 16  # one encoder's step in each of 8 cycles
+    assert model.history_[-1]["augmentation"] == pytest.approx(0, abs=1e-4)
+    model.predict(X)
+    assert len(seen) == 16
+
+
+def test_the_augmentation_does_what_its_parameters_say():
+    X = np.random.default_rng(0).random((40, 8, 8, 3))
+    x = torch.tensor(X.transpose(0, 3, 1, 2), dtype=torch.float32)
+    nothing = dict(crop_area=(1.0, 1.0), brightness=0, contrast=0, saturation=0, hue=0)
+    nothing |= dict(channel_shuffle=False)
+
+    def distorted(**params):
+        return DCCS(3, **{**nothing, **params})._augment(True)(x)
+
+    assert_allclose(distorted(), x, atol=1e-5)
+    flipped = distorted(horizontal_flip=True)
+    mirrored = np.isclose(flipped, x.flip(3), atol=1e-5).all(axis=(1, 2, 3))
+    kept = np.isclose(flipped, x, atol=1e-5).all(axis=(1, 2, 3))
+    assert (mirrored ^ kept).all()
+    assert 8 < mirrored.sum() < 32
+    for params in (
+        {"crop_area": (0.4, 0.8)},
+        {"brightness": 0.4},
+        {"contrast": 0.4},
+        {"saturation": 0.4},
+        {"hue": 0.125},
+        {"channel_shuffle": True},
+    ):
+        assert not np.allclose(distorted(**params), x, atol=1e-2)
+    table = torch.zeros(500, 6)
+    noisy = DCCS(3, feature_noise=0.3, feature_dropout=0.0)._augment(False)(table)
+    assert noisy.std().item() == pytest.approx(0.3, rel=0.1)
+
+
+def test_bfloat16_agrees_with_float32_roughly(blobs):
+    X, y = blobs
+    for precision in ("float32", "bfloat16"):
+        params = SMALL | {"precision": precision, "max_epochs": 20}
+        assert clustering_accuracy(y, DCCS(4, **params).fit_predict(X)) > 0.9
+
+
+@pytest.mark.slow
+def test_digits_are_clustered_better_than_by_kmeans():
+    data = load_digits()
+    labels = DCCS(10, random_state=0).fit_predict(data.images)
+    assert clustering_accuracy(data.target, labels) > 0.9
+
+
+@pytest.mark.slow
+def test_compiled_objective_agrees(blobs):
+    plain = DCCS(4, **SMALL).fit(blobs[0])
+    compiled = DCCS(4, compile=True, **SMALL).fit(blobs[0])
+    for name in ("wasserstein", "augmentation"):
+        assert_allclose(
+            [row[name] for row in compiled.history_],
+            [row[name] for row in plain.history_],
+            rtol=0.1,
+            atol=0.02,
+        )
+
+
+@pytest.mark.gpu
+def test_cuda_finds_the_same_blobs(blobs):
+    X, y = blobs
+    model = DCCS(4, device="cuda", **SMALL | {"max_epochs": 20}).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.9
+    assert_array_equal(model.predict(X), model.labels_)
