@@ -6,6 +6,18 @@ parameter takes a callable that builds a module from the shape of one input.
 
 from skdeepcluster.networks._autoencoder import MLPAutoencoder
 from skdeepcluster.networks._centers import StudentTAssignment
+from skdeepcluster.networks._cnn import CNNAutoencoder
+from skdeepcluster.networks._encoding import Encoding
 from skdeepcluster.networks._pooling import StatisticsPooling
+from skdeepcluster.networks._unet import UNetAutoencoder
+from skdeepcluster.networks._variational_autoencoder import VariationalAutoencoder
 
-__all__ = ["MLPAutoencoder", "StatisticsPooling", "StudentTAssignment"]
+__all__ = [
+    "CNNAutoencoder",
+    "Encoding",
+    "MLPAutoencoder",
+    "StatisticsPooling",
+    "StudentTAssignment",
+    "UNetAutoencoder",
+    "VariationalAutoencoder",
+]
