@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 Size = tuple[int, int]
@@ -21,6 +22,33 @@ class BatchNorm(nn.BatchNorm2d):
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         return super().forward(x)
+
+
+class InFloat32(nn.Module):
+    """A layer that autocast leaves alone.
+
+    Parameters
+    ----------
+    layer : nn.Module
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layer(x.float())
+
+
+def safe(convolution: nn.Module, width: int) -> nn.Module:
+    """Return the convolution as it may be used under autocast.
+
+    On processors with bfloat16 in hardware, oneDNN (as of torch 2.13) reads beyond its inputs where
+    the maps are one pixel wide: NaN, now and then.
+    """
+    return InFloat32(convolution) if width == 1 else convolution
 
 
 def check_image(input_shape: Sequence[int]) -> tuple[int, int, int]:
@@ -46,8 +74,13 @@ def halving(n_in: int, n_out: int, kernel: int, size: Size) -> nn.Sequential:
     for side in reversed(size):  # width first, as torch pads
         total = max(0, (math.ceil(side / 2) - 1) * 2 + kernel - side)
         padding += [total // 2, total - total // 2]
-    layers = [nn.Conv2d(n_in, n_out, kernel, stride=2, bias=False), BatchNorm(n_out), nn.ReLU()]
-    return nn.Sequential(nn.ZeroPad2d(tuple(padding)), *layers)
+    convolution = nn.Conv2d(n_in, n_out, kernel, stride=2, bias=False)
+    return nn.Sequential(
+        nn.ZeroPad2d(tuple(padding)),
+        safe(convolution, math.ceil(size[1] / 2)),
+        BatchNorm(n_out),
+        nn.ReLU(),
+    )
 
 
 class Doubling(nn.Module):
@@ -65,7 +98,8 @@ class Doubling(nn.Module):
     def __init__(self, n_in: int, n_out: int, size: Size, bias: bool = False) -> None:
         super().__init__()
         self.size = size
-        self.convolution = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=bias)
+        convolution = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=bias)
+        self.convolution = safe(convolution, math.ceil(size[1] / 2))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, h, w) to (n, n_out, *size)."""

@@ -15,6 +15,7 @@ from skdeepcluster.networks._convolutions import (
     check_image,
     halved,
     halving,
+    safe,
 )
 from skdeepcluster.networks._encoding import Encoding
 from skdeepcluster.networks._pooling import StatisticsPooling
@@ -106,7 +107,7 @@ class UNetAutoencoder(nn.Module):
             [
                 _up(channels[2], channels[1], sizes[2]),
                 _up(2 * channels[1], channels[0], sizes[1]),
-                nn.Sequential(_Resized(sizes[0]), nn.Conv2d(2 * channels[0], n_in, 3, padding=1)),
+                nn.Sequential(_Resized(sizes[0]), _convolution(2 * channels[0], n_in, sizes[0])),
             ]
         )
         self.pooling = None
@@ -214,6 +215,10 @@ class _Resized(nn.Module):
         return F.interpolate(x, size=self.size, mode="nearest")
 
 
+def _convolution(n_in: int, n_out: int, size: Size, bias: bool = True) -> nn.Module:
+    return safe(nn.Conv2d(n_in, n_out, 3, padding=1, bias=bias), size[1])
+
+
 def _up(n_in: int, n_out: int, size: Size) -> nn.Sequential:
-    convolution = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+    convolution = _convolution(n_in, n_out, size, bias=False)
     return nn.Sequential(_Resized(size), convolution, BatchNorm(n_out), nn.ReLU())
