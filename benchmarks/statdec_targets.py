@@ -8,34 +8,13 @@ classes is what the weighting is for.
 
 import argparse
 
-import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
-from sklearn.metrics.cluster import contingency_matrix
 
 from benchmarks import _common
 from benchmarks.statdec_table import pretrain, run
+from skdeepcluster.datasets import make_long_tailed
+from skdeepcluster.metrics import class_recall
 from skdeepcluster.objectives import TARGET_READINGS
-
-
-def long_tail(X, y, ratio, rng):
-    """Class k keeps n_max * ratio^(-k/(K-1)) rows; n_max is the smallest class's size."""
-    classes, counts = np.unique(y, return_counts=True)
-    keep = []
-    for k, label in enumerate(classes):
-        n = max(1, round(counts.min() * ratio ** (-k / (len(classes) - 1))))
-        keep.append(rng.permutation(np.flatnonzero(y == label))[:n])
-    keep = np.sort(np.concatenate(keep))
-    return X[keep], y[keep]
-
-
-def recalls(y, labels):
-    """Recall of each class after the one-to-one map."""
-    table = contingency_matrix(y, labels)
-    rows, columns = linear_sum_assignment(-table)
-    found = np.zeros(len(table))
-    found[rows] = table[rows, columns]
-    return found / table.sum(axis=1)
 
 
 def main():
@@ -58,11 +37,11 @@ def main():
                 continue
             rows, target = X, y
             if sampling == "long-tailed":
-                rows, target = long_tail(X, y, 100, np.random.default_rng(seed))
+                rows, target = make_long_tailed(X, y, 100, random_state=seed)
             module, _ = pretrain(rows, 10, seed, {"image_shape": X.shape[1:]})
             for reading in todo:
                 model, seconds = run({"weighted_target": reading}, module, rows, 10, seed)
-                recall = recalls(target, model.labels_)
+                recall = class_recall(target, model.labels_)
                 sizes = [r["cluster_sizes"] for r in model.history_]
                 row = {
                     "dataset": dataset,

@@ -329,8 +329,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             )
         return TensorSource(X, self._preprocess, self.net_.device)
 
-    def _map(self, source: TensorSource, function: Callable) -> np.ndarray:
-        result = self.net_.map_rows(source, function).cpu().numpy()
+    def _map(self, source: TensorSource, function: Callable, cost: int | None = None) -> np.ndarray:
+        result = self.net_.map_rows(source, function, cost).cpu().numpy()
         finite = np.isfinite(result).reshape(len(result), -1).all(axis=1)
         if not finite.all():
             raise ValueError(

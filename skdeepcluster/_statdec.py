@@ -13,7 +13,14 @@ from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._kmeans import kmeans
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
 from skdeepcluster.augmentation import random_affine
-from skdeepcluster.networks import MLPAutoencoder, StudentTAssignment
+from skdeepcluster.networks import (
+    CNNAutoencoder,
+    Encoding,
+    MLPAutoencoder,
+    StudentTAssignment,
+    UNetAutoencoder,
+    VariationalAutoencoder,
+)
 from skdeepcluster.objectives import (
     TARGET_READINGS,
     kl_divergence,
@@ -53,6 +60,7 @@ class StatDECNet(ClusteringNet):
         n_clusters,
         alpha,
         lam,
+        beta,
         statistics_pooling,
         reading,
         gamma,
@@ -70,6 +78,7 @@ class StatDECNet(ClusteringNet):
         self.n_clusters = n_clusters
         self.alpha = alpha
         self.lam = lam
+        self.beta = beta
         self.statistics_pooling = statistics_pooling
         self.reading = reading
         self.gamma = gamma
@@ -101,6 +110,11 @@ class StatDECNet(ClusteringNet):
     def fixed_schedule(self) -> bool:
         """Whether the run is to take all of its epochs: no share of changed labels ends it."""
         return self.tol == 0
+
+    @property
+    def inference_cost(self) -> int:
+        """What the network says that its maps are larger than an input."""
+        return getattr(self.module_, "inference_cost", 1)
 
     # ------------------------------------------------------------------ phases
 
@@ -175,23 +189,48 @@ class StatDECNet(ClusteringNet):
         if self.phase_.name == AUTOENCODER:
             x = self._augmented(batch)
             with self.autocast():
-                output = self.module_.decode(self.module_.encode(x))
-            return self._pretraining_step(output, x, self.power_, batch)
+                encoding = self.encoding(x)
+                output = self.decode(encoding, None)
+            return self._pretraining_step(output, x, self.power_, batch, encoding.divergence)
         return self._clustering_step(batch)
+
+    def encoding(self, x: torch.Tensor) -> Encoding:
+        """Embed a batch, with what else its decoder needs."""
+        if hasattr(self.module_, "encoding"):
+            return self.module_.encoding(x)
+        z = self.module_.encode(x)
+        return Encoding(z, z)
+
+    def decode(self, encoding: Encoding, q: torch.Tensor | None) -> torch.Tensor:
+        """Reconstruct a batch from its encoding, with the statistics of its clusters if wanted."""
+        q = q if self.statistics_pooling else None
+        if encoding.skips:
+            return self.module_.decode(encoding.code, q, encoding.skips)
+        return self.module_.decode(encoding.code, q)
+
+    def prior_term(self, divergence: torch.Tensor) -> torch.Tensor:
+        """Part of the objective that keeps a variational encoder near its prior."""
+        return self.beta * divergence / math.prod(self.input_shape)
 
     def _augmented(self, batch: Batch) -> torch.Tensor:
         return batch.x if self.augment is None else self.augment(batch.x)
 
-    def _pretraining_step(self, output, target, unit, batch) -> dict[str, torch.Tensor]:
+    def _pretraining_step(
+        self, output, target, unit, batch, divergence=None
+    ) -> dict[str, torch.Tensor]:
         reconstruction = F.mse_loss(output.float(), target.float()) / unit
+        terms = {"reconstruction": reconstruction.detach()}
         loss = reconstruction
+        if divergence is not None:
+            terms["divergence"] = divergence.detach().mean()
+            loss = loss + self.prior_term(divergence.mean())
         if self.pretraining == "paper":
             # The gradient of half the squared error of an input, which the learning rate is for.
-            loss = reconstruction * (unit * target[0].numel() / 2)
+            loss = loss * (unit * target[0].numel() / 2)
         self.descend(loss, batch, self.optimizer_)
         for scheduler in self.schedulers_:
             scheduler.step()
-        return {"reconstruction": reconstruction.detach()}
+        return terms
 
     def _clustering_step(self, batch: Batch) -> dict[str, torch.Tensor]:
         x = self._augmented(batch)
@@ -204,16 +243,20 @@ class StatDECNet(ClusteringNet):
 
     def _objective(self, x: torch.Tensor, p: torch.Tensor) -> dict[str, torch.Tensor]:
         with self.autocast():
-            z = self.module_.encode(x)
-        log_q = self.assignment_(z)  # (b, K)
+            encoding = self.encoding(x)
+        log_q = self.assignment_(encoding.z)  # (b, K)
         kl = kl_divergence(p, log_q)
         if self.lam == 1:
             return {"loss": kl, "kl": kl}
         with self.autocast():
-            output = self.module_.decode(z, log_q.exp() if self.statistics_pooling else None)
+            output = self.decode(encoding, log_q.exp())
         reconstruction = F.mse_loss(output.float(), x) / self.power_
-        loss = self.lam * kl + (1 - self.lam) * reconstruction
-        return {"loss": loss, "kl": kl, "reconstruction": reconstruction}
+        terms = {"kl": kl, "reconstruction": reconstruction}
+        error = reconstruction
+        if encoding.divergence is not None:
+            terms["divergence"] = encoding.divergence.mean()
+            error = error + self.prior_term(terms["divergence"])
+        return {"loss": self.lam * kl + (1 - self.lam) * error, **terms}
 
     def refresh_target(self) -> None:
         """Compute P for all rows (eqs. 4 and 5), and end the phase if labels hardly changed."""
@@ -280,23 +323,29 @@ class StatDEC(DeepClusterer):
     between two of these.
 
     DEC is ``StatDEC(lam=1, weighted_target=False, statistics_pooling=False)``, IDEC the same with
-    ``lam=0.1``. The paper's StatDEC-2 is ``statistics_pooling=False``, StatDEC-3 is
-    ``weighted_target=False``.
+    ``lam=0.1``, VDEC is IDEC with ``network="vae"``. The paper's StatDEC-2 is
+    ``statistics_pooling=False``, StatDEC-3 is ``weighted_target=False``, StatDEC+CNN is
+    ``network="cnn", weighted_target=False``, StatDEC+UNet is ``network="unet"`` and StatDEC+VAE is
+    ``network="vae"``.
 
     Parameters
     ----------
     n_clusters : int, default=8
         Number of clusters K.
-    network : "auto", "mlp" or callable, default="auto"
-        The autoencoder. "auto" is "mlp", :class:`~skdeepcluster.networks.MLPAutoencoder` with
-        `hidden_sizes`. A callable gets the shape of one input, ``(d,)`` or ``(C, H, W)``, and
-        returns a module with ``encode(x) -> z`` and ``decode(z, q) -> x'``, where q is None, or the
-        soft assignments if `statistics_pooling` is on; with ``n_layers``, ``layer_parameters`` and
-        ``layer_autoencoder`` as the MLP has them it is pre-trained layer by layer, too.
+    network : {"auto", "mlp", "vae", "cnn", "unet"} or callable, default="auto"
+        The autoencoder. "auto" is "mlp", :class:`~skdeepcluster.networks.MLPAutoencoder`, and "vae"
+        is :class:`~skdeepcluster.networks.VariationalAutoencoder`, both with `hidden_sizes`; for
+        images "cnn" is :class:`~skdeepcluster.networks.CNNAutoencoder` and "unet"
+        :class:`~skdeepcluster.networks.UNetAutoencoder`. A callable gets the shape of one input,
+        ``(d,)`` or ``(C, H, W)``, and returns a module with ``encode(x) -> z`` and ``decode(z, q)
+        -> x'``, where q is None, or the soft assignments if `statistics_pooling` is on; with
+        ``n_layers``, ``layer_parameters`` and ``layer_autoencoder`` as the MLP has them it is
+        pre-trained layer by layer, too; with ``encoding`` its decoder may see more than the
+        embedding, see :class:`~skdeepcluster.networks.Encoding`.
     embedding_dim : int, default=10
-        Size of the embedding of the MLP.
+        Size of the embedding.
     hidden_sizes : tuple of int, default=(500, 500, 1000)
-        Sizes of the MLP's hidden layers.
+        Sizes of the hidden layers of "mlp" and "vae".
     statistics_pooling : bool, default=True
         Whether the decoder sees the statistics of a row's cluster (eq. 6).
     weighted_target : bool or str, default=True
@@ -309,6 +358,10 @@ class StatDEC(DeepClusterer):
         Weight :math:`\lambda` of clustering against reconstruction, from 0 to 1. The clustering
         term is a mean over rows; the reconstruction term is the squared error relative to the
         inputs' mean square, so that the same weight means the same for any size and unit of input.
+    beta : float, default=0.1
+        Weight of the divergence of "vae" from its prior: the reconstruction term grows by `beta`
+        times the divergence in nats per number of an input. That is the evidence lower bound of a
+        normal decoder whose variance is half of `beta` times the inputs' mean square.
     alpha : float, default=1.0
         Degrees of freedom :math:`\alpha` of the t kernel (eq. 3).
     update_interval : int or "auto", default="auto"
@@ -373,9 +426,9 @@ class StatDEC(DeepClusterer):
         Epochs of the clustering phase.
     history_ : list of dict
         A row an epoch: "epoch", "phase" ("layer-wise", "autoencoder" or "clustering"), the terms of
-        the objective ("reconstruction", "kl", "loss"), "seconds"; while clustering also
-        "label_change", the share of labels that changed between the last two targets, and
-        "cluster_sizes".
+        the objective ("reconstruction", "kl", "loss", with "vae" the "divergence" in nats),
+        "seconds"; while clustering also "label_change", the share of labels that changed between
+        the last two targets, and "cluster_sizes".
     n_features_in_ : int
         Numbers in a row.
     feature_names_in_ : ndarray of str
@@ -414,7 +467,7 @@ class StatDEC(DeepClusterer):
     (200, 10)
     """
 
-    _networks = ("auto", "mlp")
+    _networks = ("auto", "mlp", "vae", "cnn", "unet")
 
     def __init__(
         self,
@@ -427,6 +480,7 @@ class StatDEC(DeepClusterer):
         weighted_target=True,
         gamma=2.0,
         lam=0.1,
+        beta=0.1,
         alpha=1.0,
         update_interval="auto",
         tol=0.001,
@@ -456,6 +510,7 @@ class StatDEC(DeepClusterer):
         self.weighted_target = weighted_target
         self.gamma = gamma
         self.lam = lam
+        self.beta = beta
         self.alpha = alpha
         self.update_interval = update_interval
         self.tol = tol
@@ -499,7 +554,8 @@ class StatDEC(DeepClusterer):
             q = net.assignment_(z).exp() if net.statistics_pooling else None
             return self._preprocess.invert(net.module_.decode(z, q))
 
-        return self._map(source, decode).reshape(len(Z), *self._row_shape)
+        cost = math.ceil(net.inference_cost * self.n_features_in_ / Z.shape[1])
+        return self._map(source, decode, cost).reshape(len(Z), *self._row_shape)
 
     def score(self, X, y=None) -> float:
         r"""Minus the objective on X, the higher the better.
@@ -529,6 +585,7 @@ class StatDEC(DeepClusterer):
         check_choice("weighted_target", self.weighted_target, (True, False, *TARGET_READINGS))
         check_real("gamma", self.gamma)
         check_real("lam", self.lam, maximum=1.0)
+        check_real("beta", self.beta)
         check_real("alpha", self.alpha, exclusive=True)
         if self.update_interval != "auto":
             check_integer("update_interval", self.update_interval, minimum=1)
@@ -553,24 +610,15 @@ class StatDEC(DeepClusterer):
                 "augmentation='affine' is for images, but X has feature vectors: "
                 "pass image_shape if its rows are images."
             )
-        if callable(self.network):
-            module = partial(self.network, input_shape)
-        else:
-            module = partial(
-                MLPAutoencoder,
-                input_shape,
-                self.embedding_dim,
-                tuple(self.hidden_sizes),
-                self.n_clusters if self.statistics_pooling else None,
-            )
         layerwise_epochs, pretrain_epochs = self._pretraining_epochs(n_samples)
         reading = {True: "members", False: "dec"}.get(self.weighted_target, self.weighted_target)
         return StatDECNet(
-            module,
+            self._module(input_shape),
             input_shape=input_shape,
             n_clusters=self.n_clusters,
             alpha=float(self.alpha),
             lam=float(self.lam),
+            beta=float(self.beta),
             statistics_pooling=self.statistics_pooling,
             reading=reading,
             gamma=float(self.gamma),
@@ -584,6 +632,25 @@ class StatDEC(DeepClusterer):
             augment=random_affine if self.augmentation == "affine" else self.augmentation,
             **common,
         )
+
+    def _module(self, input_shape) -> partial:
+        """Return what builds the network."""
+        if callable(self.network):
+            return partial(self.network, input_shape)
+        common = {
+            "embedding_dim": self.embedding_dim,
+            "n_clusters": self.n_clusters if self.statistics_pooling else None,
+        }
+        convolutional = {"cnn": CNNAutoencoder, "unet": UNetAutoencoder}.get(self.network)
+        if convolutional is None:
+            network = VariationalAutoencoder if self.network == "vae" else MLPAutoencoder
+            return partial(network, input_shape, hidden=tuple(self.hidden_sizes), **common)
+        if len(input_shape) != 3:
+            raise ValueError(
+                f"network={self.network!r} is for images, but X has feature vectors: "
+                "pass image_shape if its rows are images."
+            )
+        return partial(convolutional, input_shape, **common)
 
     def _update_interval(self, n_samples: int) -> int:
         if self.update_interval != "auto":
@@ -623,11 +690,13 @@ class StatDEC(DeepClusterer):
 
     def _row_objective(self, x):
         net = self.net_
-        z = net.module_.encode(x)
-        log_q = net.assignment_(z)
+        encoding = net.encoding(x)
+        log_q = net.assignment_(encoding.z)
         q = log_q.exp()
         p = target_distribution(q, net.weights_.to(q.device))
         kl = kl_divergence(p, log_q, by_row=True)
-        output = net.module_.decode(z, q if net.statistics_pooling else None)
+        output = net.decode(encoding, q)
         error = (output - x).square().flatten(1).mean(dim=1) / net.power_
+        if encoding.divergence is not None:
+            error = error + net.prior_term(encoding.divergence)
         return net.lam * kl + (1 - net.lam) * error

@@ -13,7 +13,15 @@ from sklearn.metrics import adjusted_rand_score, make_scorer, normalized_mutual_
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils import check_array, check_consistent_length
 
-__all__ = ["acc_scorer", "ari_scorer", "clustering_accuracy", "nmi_scorer"]
+__all__ = [
+    "acc_scorer",
+    "ari_scorer",
+    "balanced_acc_scorer",
+    "balanced_clustering_accuracy",
+    "class_recall",
+    "clustering_accuracy",
+    "nmi_scorer",
+]
 
 
 def _check_labels(labels: ArrayLike, name: str) -> np.ndarray:
@@ -23,6 +31,28 @@ def _check_labels(labels: ArrayLike, name: str) -> np.ndarray:
             f"{name} must be one-dimensional, one label per sample, got shape {np.shape(labels)}."
         )
     return check_array(labels, ensure_2d=False, dtype=None, input_name=name)
+
+
+def _mapped(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Map clusters to labels one-to-one, so that most samples are in the cluster of their label.
+
+    Returns
+    -------
+    hits, sizes : ndarray of shape (labels,), int
+        How many samples of each label are in its cluster, and how many there are. Labels sorted.
+    """
+    y_true = _check_labels(y_true, "y_true")
+    y_pred = _check_labels(y_pred, "y_pred")
+    check_consistent_length(y_true, y_pred)
+    counts = contingency_matrix(y_true, y_pred)  # (labels, clusters)
+    sizes = counts.sum(axis=1)
+    # Of the maps that are equally good by counts, the one with the largest sum of recalls: a mean
+    # recall would else depend on the order of the clusters. That sum counts less than one sample.
+    recall = counts / sizes[:, None]
+    rows, columns = linear_sum_assignment(counts + recall / (len(sizes) + 1), maximize=True)
+    hits = np.zeros(len(sizes), dtype=int)
+    hits[rows] = counts[rows, columns]
+    return hits, sizes
 
 
 def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -78,12 +108,86 @@ def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> clustering_accuracy([0, 0, 0, 1, 1], [0, 0, 2, 1, 1])  # one cluster too many
     0.8
     """
-    y_true = _check_labels(y_true, "y_true")
-    y_pred = _check_labels(y_pred, "y_pred")
-    check_consistent_length(y_true, y_pred)
-    counts = contingency_matrix(y_true, y_pred)  # (labels, clusters)
-    rows, columns = linear_sum_assignment(counts, maximize=True)
-    return float(counts[rows, columns].sum() / len(y_true))
+    hits, sizes = _mapped(y_true, y_pred)
+    return float(hits.sum() / sizes.sum())
+
+
+def class_recall(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
+    r"""Share of each label's samples that are in the cluster mapped to it.
+
+    .. math::
+
+        R_c = \frac{|\{i : y_i = c, m(c_i) = c\}|}{|\{i : y_i = c\}|}
+
+    where :math:`m` is the one-to-one map of :func:`clustering_accuracy`. A label that no cluster is
+    mapped to has a recall of zero.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Known labels: any values that can be sorted.
+    y_pred : array-like of shape (n_samples,)
+        Cluster of each sample.
+
+    Returns
+    -------
+    recall : ndarray of shape (number of labels,)
+        In [0, 1], in the order of the sorted labels.
+
+    Raises
+    ------
+    ValueError
+        If an argument is empty or not one-dimensional, holds NaN, or their lengths differ.
+
+    Notes
+    -----
+    Of several maps with the highest accuracy, one with the largest mean recall is taken.
+
+    Examples
+    --------
+    >>> from skdeepcluster.metrics import class_recall
+    >>> class_recall([0, 0, 0, 0, 1, 1], [2, 2, 2, 1, 1, 1])
+    array([0.75, 1.  ])
+    """
+    hits, sizes = _mapped(y_true, y_pred)
+    return hits / sizes
+
+
+def balanced_clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Mean over the labels of :func:`class_recall`: each class counts the same, however rare.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        Known labels: any values that can be sorted.
+    y_pred : array-like of shape (n_samples,)
+        Cluster of each sample.
+
+    Returns
+    -------
+    accuracy : float
+        In (0, 1]; 1 if the clusters are the classes, and for classes of equal size the same as
+        :func:`clustering_accuracy`. It is not corrected for chance.
+
+    Raises
+    ------
+    ValueError
+        If an argument is empty or not one-dimensional, holds NaN, or their lengths differ.
+
+    See Also
+    --------
+    sklearn.metrics.balanced_accuracy_score : The same where labels are predicted, not clusters.
+
+    Examples
+    --------
+    Of 90 samples of one class and 10 of another, all in one cluster:
+
+    >>> from skdeepcluster.metrics import balanced_clustering_accuracy, clustering_accuracy
+    >>> y = [0] * 90 + [1] * 10
+    >>> clustering_accuracy(y, [0] * 100), balanced_clustering_accuracy(y, [0] * 100)
+    (0.9, 0.5)
+    """
+    return float(class_recall(y_true, y_pred).mean())
 
 
 class _LabelScorer:
@@ -113,6 +217,9 @@ class _LabelScorer:
 
 #: Scorer of :func:`clustering_accuracy`, for ``scoring=`` of scikit-learn's model selection.
 acc_scorer = _LabelScorer("acc_scorer", clustering_accuracy)
+
+#: Scorer of :func:`balanced_clustering_accuracy`.
+balanced_acc_scorer = _LabelScorer("balanced_acc_scorer", balanced_clustering_accuracy)
 
 #: Scorer of :func:`sklearn.metrics.normalized_mutual_info_score` (arithmetic mean).
 nmi_scorer = _LabelScorer("nmi_scorer", normalized_mutual_info_score)

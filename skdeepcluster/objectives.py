@@ -21,6 +21,7 @@ __all__ = [
     "mutual_information_estimate",
     "mutual_information_loss",
     "squared_distances",
+    "standard_normal_divergence",
     "student_t",
     "target_distribution",
     "target_weights",
@@ -222,6 +223,40 @@ def kl_divergence(p: Tensor, log_q: Tensor, *, by_row: bool = False) -> Tensor:
     """
     rows = (torch.xlogy(p, p) - p * log_q).sum(dim=1)  # (n,)
     return rows if by_row else rows.mean()
+
+
+def standard_normal_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    r"""Divergence of diagonal normal distributions from the standard normal one, by row.
+
+    .. math::
+
+        \mathrm{KL}(\mathcal N(\mu, \mathrm{diag}\, \sigma^2) \| \mathcal N(0, 1))
+            = \frac{1}{2} \sum_j (\mu_j^2 + \sigma_j^2 - \log \sigma_j^2 - 1)
+
+    Parameters
+    ----------
+    mean : Tensor of shape (n, d)
+        Means :math:`\mu`.
+    log_variance : Tensor of shape (n, d)
+        Logarithms of the variances :math:`\sigma^2`.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+        In nats.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), appendix B.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepcluster.objectives import standard_normal_divergence
+    >>> standard_normal_divergence(torch.tensor([[0.0, 2.0]]), torch.zeros(1, 2))
+    tensor([2.])
+    """
+    return (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=1) / 2
 
 
 # ------------------------------------------------------------------ category and style (DCCS)

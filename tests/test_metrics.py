@@ -15,9 +15,22 @@ from sklearn.datasets import load_iris
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 
-from skdeepcluster.metrics import acc_scorer, ari_scorer, clustering_accuracy, nmi_scorer
+from skdeepcluster.metrics import (
+    acc_scorer,
+    ari_scorer,
+    balanced_acc_scorer,
+    balanced_clustering_accuracy,
+    class_recall,
+    clustering_accuracy,
+    nmi_scorer,
+)
 
-SCORERS = {"acc": acc_scorer, "nmi": nmi_scorer, "ari": ari_scorer}
+SCORERS = {
+    "acc": acc_scorer,
+    "nmi": nmi_scorer,
+    "ari": ari_scorer,
+    "balanced_acc": balanced_acc_scorer,
+}
 
 
 def accuracy_by_trying_all_maps(y_true, y_pred):
@@ -86,6 +99,79 @@ def test_accuracy_counts_each_class_once_when_it_is_split():
     assert clustering_accuracy(y, np.arange(12)) == 2 / 12
 
 
+def recalls_by_trying_all_maps(y_true, y_pred):
+    """Mean recalls of all maps that reach the accuracy."""
+    labels, clusters = sorted(set(y_true)), sorted(set(y_pred))
+    padded = clusters + [None] * max(0, len(labels) - len(clusters))
+    best, recalls = -1, set()
+    for chosen in itertools.permutations(padded, len(labels)):
+        hits = [
+            sum(t == label and c == cluster for t, c in zip(y_true, y_pred, strict=True))
+            for label, cluster in zip(labels, chosen, strict=True)
+        ]
+        recall = np.mean(
+            [hit / list(y_true).count(label) for hit, label in zip(hits, labels, strict=True)]
+        )
+        if sum(hits) > best:
+            best, recalls = sum(hits), set()
+        if sum(hits) == best:
+            recalls.add(recall)
+    return recalls
+
+
+@given(pairs_of_labels)
+def test_balanced_accuracy_is_the_mean_recall_of_the_most_accurate_map(pair):
+    y_true, y_pred = pair
+    expected = max(recalls_by_trying_all_maps(y_true, y_pred))
+    assert_allclose(balanced_clustering_accuracy(y_true, y_pred), expected)
+    assert_allclose(class_recall(y_true, y_pred).mean(), expected)
+
+
+@given(pairs_of_labels)
+def test_recalls_weighted_by_class_size_are_the_accuracy(pair):
+    y_true, y_pred = pair
+    recall = class_recall(y_true, y_pred)
+    assert recall.shape == (len(set(y_true)),)
+    sizes = np.unique(y_true, return_counts=True)[1]
+    assert_allclose((recall * sizes).sum() / len(y_true), clustering_accuracy(y_true, y_pred))
+
+
+@given(pairs_of_labels, st.permutations(range(5)), st.permutations(range(5)))
+def test_balanced_accuracy_ignores_names_and_order(pair, f, g):
+    y_true, y_pred = (np.array(y) for y in pair)
+    expected = balanced_clustering_accuracy(y_true, y_pred)
+    assert_allclose(
+        balanced_clustering_accuracy(np.array(f)[y_true], np.array(g)[y_pred]), expected
+    )
+    assert_allclose(balanced_clustering_accuracy(y_true[::-1], y_pred[::-1]), expected)
+
+
+def test_recalls_stand_in_the_order_of_the_labels():
+    y = ["b"] * 4 + ["a"] * 2 + ["c"]
+    np.testing.assert_array_equal(class_recall(y, [7, 7, 7, 2, 2, 2, 2]), [1, 0.75, 0])
+
+
+def test_balanced_accuracy_of_classes_of_equal_size_is_the_accuracy():
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        y, c = np.repeat(range(4), 25), rng.integers(0, 5, 100)
+        assert_allclose(balanced_clustering_accuracy(y, c), clustering_accuracy(y, c))
+
+
+@pytest.mark.parametrize("function", [balanced_clustering_accuracy, class_recall])
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "message"),
+    [
+        ([0, 1, 1], [0, 1], "inconsistent numbers of samples"),
+        ([], [], r"0 sample\(s\)"),
+        (np.zeros((3, 1)), [0, 1, 1], r"y_true must be one-dimensional.*\(3, 1\)"),
+    ],
+)
+def test_recall_of_bad_input_is_an_error(function, y_true, y_pred, message):
+    with pytest.raises(ValueError, match=message):
+        function(y_true, y_pred)
+
+
 @pytest.mark.parametrize(
     ("y_true", "y_pred"),
     [
@@ -136,6 +222,7 @@ def test_scorers_give_their_metric_of_predict(kmeans, iris):
     assert acc_scorer(kmeans, X, y) == clustering_accuracy(y, labels)
     assert nmi_scorer(kmeans, X, y) == normalized_mutual_info_score(y, labels)
     assert ari_scorer(kmeans, X, y) == adjusted_rand_score(y, labels)
+    assert balanced_acc_scorer(kmeans, X, y) == balanced_clustering_accuracy(y, labels)
 
 
 @pytest.mark.parametrize("name", SCORERS)

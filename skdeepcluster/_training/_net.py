@@ -206,8 +206,21 @@ class ClusteringNet(NeuralNet):
             optimizer.step()
 
     @torch.no_grad()
-    def map_rows(self, source: TensorSource, function: Callable[[Tensor], Tensor]) -> Tensor:
+    def map_rows(
+        self,
+        source: TensorSource,
+        function: Callable[[Tensor], Tensor],
+        cost: int | None = None,
+    ) -> Tensor:
         """Apply `function` to all rows, in evaluation mode and in batches of one fixed shape.
+
+        Parameters
+        ----------
+        source : TensorSource
+        function : callable
+            Maps inputs (b, *input_shape) to a tensor of b rows.
+        cost : int or None, default=None
+            What stands for `inference_cost` where rows are not inputs of the network.
 
         Returns
         -------
@@ -215,7 +228,7 @@ class ClusteringNet(NeuralNet):
         """
         self._set_training(False)
         out, start = None, 0
-        for x, n_valid in source.chunks(self.inference_cost):
+        for x, n_valid in source.chunks(self.inference_cost if cost is None else cost):
             y = function(x)[:n_valid]
             if out is None:
                 out = y.new_empty((len(source), *y.shape[1:]))

@@ -1,0 +1,133 @@
+"""Convolutional autoencoder of StatDEC+CNN."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from skdeepcluster.networks._convolutions import (
+    BatchNorm,
+    Doubling,
+    Unflattened,
+    check_image,
+    halved,
+    halving,
+)
+from skdeepcluster.networks._pooling import StatisticsPooling
+
+
+class CNNAutoencoder(nn.Module):
+    r"""Convolutional autoencoder with statistics pooling.
+
+    .. math::
+
+        z = f_\theta(x), \qquad x' = g_{\theta'}(z, q)
+
+    The encoder has four 4 × 4 convolutions of stride 2, each with batch normalisation and ReLU, and
+    a linear layer on their flattened maps. The decoder has a linear layer and three transposed 4 ×
+    4 convolutions of stride 2, with batch normalisation and ReLU in between. Sizes are halved
+    rounding up and doubled back to what they were, so that images of any size fit.
+
+    With `n_clusters`, a :class:`StatisticsPooling` block sits on the decoder's second hidden layer,
+    the first transposed convolution: statistics are taken of its flattened maps, and those of a
+    row's cluster are added to the row's.
+
+    Parameters
+    ----------
+    input_shape : sequence of int
+        Shape of one image, ``(C, H, W)``.
+    embedding_dim : int, default=10
+        Size of the embedding z.
+    channels : sequence of int, default=(32, 64, 128, 256)
+        Maps of the encoder's convolutions; the decoder has those of the first three, in reverse.
+    n_clusters : int or None, default=None
+        Number of clusters K for the statistics pooling; None leaves the block out.
+
+    Raises
+    ------
+    ValueError
+        If inputs are no images, or there are not four numbers of channels.
+
+    References
+    ----------
+    StatDEC, section V and Table IV (StatDEC+CNN). Strides and numbers of maps are not given there.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepcluster.networks import CNNAutoencoder
+    >>> network = CNNAutoencoder((1, 28, 28))
+    >>> z = network.encode(torch.rand(5, 1, 28, 28))
+    >>> z.shape, network.decode(z).shape
+    (torch.Size([5, 10]), torch.Size([5, 1, 28, 28]))
+    """
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        embedding_dim: int = 10,
+        channels: Sequence[int] = (32, 64, 128, 256),
+        n_clusters: int | None = None,
+    ) -> None:
+        super().__init__()
+        n_in, *size = check_image(input_shape)
+        if len(channels) != 4:
+            raise ValueError(f"channels must have four numbers, got {tuple(channels)}.")
+        sizes = halved(tuple(size), 4)
+        widths = [n_in, *channels]
+        #: Numbers in the largest maps of a row, as a multiple of the row's own.
+        self.inference_cost = max(1, channels[0] // (4 * n_in))
+        self.encoder = nn.Sequential(
+            *(halving(*pair, 4, at) for pair, at in zip(pairwise(widths), sizes, strict=False)),
+            nn.Flatten(),
+            nn.Linear(channels[3] * math.prod(sizes[4]), embedding_dim),
+        )
+        first, second, third = channels[2], channels[1], channels[0]
+        self.unflattened = Unflattened(embedding_dim, first, sizes[3])
+        self.hidden = nn.Sequential(Doubling(first, second, sizes[2]), BatchNorm(second), nn.ReLU())
+        self.output = nn.Sequential(
+            Doubling(second, third, sizes[1]),
+            BatchNorm(third),
+            nn.ReLU(),
+            Doubling(third, n_in, sizes[0], bias=True),
+        )
+        self.pooling = None
+        if n_clusters is not None:
+            n_features = second * math.prod(sizes[2])
+            self.pooling = StatisticsPooling(n_features, n_features, n_clusters)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Embed a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, *input_shape)
+
+        Returns
+        -------
+        Tensor of shape (n, embedding_dim)
+        """
+        return self.encoder(x)
+
+    def decode(self, z: Tensor, q: Tensor | None = None) -> Tensor:
+        """Reconstruct images from embeddings.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, embedding_dim)
+        q : Tensor of shape (n, n_clusters) or None, default=None
+            Soft assignments for the statistics pooling; None leaves the block out.
+
+        Returns
+        -------
+        Tensor of shape (n, *input_shape)
+        """
+        h = self.hidden(self.unflattened(z))
+        if q is not None and self.pooling is not None:
+            h = h + self.pooling(h.flatten(1), q).view_as(h).to(h.dtype)
+        return self.output(h)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruct a batch, without statistics."""
+        return self.decode(self.encode(x))

@@ -1,0 +1,131 @@
+"""Layers that the convolutional autoencoders share."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation that takes its running estimates where a batch has one value a channel.
+
+    One value has no variance: torch raises an error there.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise maps of shape (n, C, H, W)."""
+        if self.training and x.numel() == self.num_features:
+            return nn.functional.batch_norm(
+                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(x)
+
+
+class InFloat32(nn.Module):
+    """A layer that autocast leaves alone.
+
+    Parameters
+    ----------
+    layer : nn.Module
+    """
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self.layer(x.float())
+
+
+def safe(convolution: nn.Module, width: int) -> nn.Module:
+    """Return the convolution as it may be used under autocast.
+
+    On processors with bfloat16 in hardware, oneDNN (as of torch 2.13) reads beyond its inputs where
+    the maps are one pixel wide: NaN, now and then.
+    """
+    return InFloat32(convolution) if width == 1 else convolution
+
+
+def check_image(input_shape: Sequence[int]) -> tuple[int, int, int]:
+    """Return the shape (C, H, W) of an image, or raise."""
+    shape = tuple(input_shape)
+    if len(shape) != 3:
+        raise ValueError(f"input_shape must be (C, H, W), got {shape}.")
+    return shape
+
+
+def halved(size: Size, times: int) -> list[Size]:
+    """Sizes of maps that are halved so many times, rounding up; the first is `size`."""
+    sizes = [size]
+    for _ in range(times):
+        height, width = sizes[-1]
+        sizes.append((-(-height // 2), -(-width // 2)))
+    return sizes
+
+
+def halving(n_in: int, n_out: int, kernel: int, size: Size) -> nn.Sequential:
+    """Convolution of stride 2 whose maps are half as large, rounded up; batch norm, ReLU."""
+    padding = []
+    for side in reversed(size):  # width first, as torch pads
+        total = max(0, (math.ceil(side / 2) - 1) * 2 + kernel - side)
+        padding += [total // 2, total - total // 2]
+    convolution = nn.Conv2d(n_in, n_out, kernel, stride=2, bias=False)
+    return nn.Sequential(
+        nn.ZeroPad2d(tuple(padding)),
+        safe(convolution, math.ceil(size[1] / 2)),
+        BatchNorm(n_out),
+        nn.ReLU(),
+    )
+
+
+class Doubling(nn.Module):
+    """Transposed 4 × 4 convolution of stride 2, cut to a size of two times the maps' or one less.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Numbers of maps.
+    size : tuple of int
+        Height and width of the result.
+    bias : bool, default=False
+    """
+
+    def __init__(self, n_in: int, n_out: int, size: Size, bias: bool = False) -> None:
+        super().__init__()
+        self.size = size
+        convolution = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=bias)
+        self.convolution = safe(convolution, math.ceil(size[1] / 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, n_in, h, w) to (n, n_out, *size)."""
+        height, width = self.size
+        return self.convolution(x)[:, :, :height, :width]
+
+
+class Unflattened(nn.Module):
+    """Linear layer whose outputs are maps; batch norm, ReLU.
+
+    Parameters
+    ----------
+    n_in : int
+        Size of the inputs.
+    n_maps : int
+        Number of maps.
+    size : tuple of int
+        Their height and width.
+    """
+
+    def __init__(self, n_in: int, n_maps: int, size: Size) -> None:
+        super().__init__()
+        self.shape = (n_maps, *size)
+        self.linear = nn.Linear(n_in, math.prod(self.shape), bias=False)
+        self.norm = BatchNorm(n_maps)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map (n, n_in) to (n, n_maps, *size)."""
+        return self.norm(self.linear(z).unflatten(1, self.shape)).relu()
