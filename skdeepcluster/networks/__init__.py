@@ -6,6 +6,16 @@ parameter takes a callable that builds a module from the shape of one input.
 
 from skdeepcluster.networks._autoencoder import MLPAutoencoder
 from skdeepcluster.networks._centers import StudentTAssignment
+from skdeepcluster.networks._mixture import MixtureLatent
+from skdeepcluster.networks._mixture_conv import MixtureConv
+from skdeepcluster.networks._mixture_mlp import MixtureMLP
 from skdeepcluster.networks._pooling import StatisticsPooling
 
-__all__ = ["MLPAutoencoder", "StatisticsPooling", "StudentTAssignment"]
+__all__ = [
+    "MLPAutoencoder",
+    "MixtureConv",
+    "MixtureLatent",
+    "MixtureMLP",
+    "StatisticsPooling",
+    "StudentTAssignment",
+]
