@@ -6,11 +6,12 @@ from skdeepcluster import _persistence
 from skdeepcluster._persistence import LoadError
 from skdeepcluster._statdec import StatDEC
 from skdeepcluster._training._checkpoint import CheckpointError
+from skdeepcluster._variational import VariationalGMMClustering
 
 __version__ = "0.1.0.dev0"
-__all__ = ["CheckpointError", "LoadError", "StatDEC", "load"]
+__all__ = ["CheckpointError", "LoadError", "StatDEC", "VariationalGMMClustering", "load"]
 
-_ESTIMATORS = {cls.__name__: cls for cls in (StatDEC,)}
+_ESTIMATORS = {cls.__name__: cls for cls in (StatDEC, VariationalGMMClustering)}
 
 
 def load(path: str | Path, **params):

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 VARIANCE_FLOOR = 1e-4
 
 
-
 def bounded_variance(raw: Tensor) -> Tensor:
     """Softplus with a floor: a variance that neither vanishes nor has an infinite gradient."""
     return F.softplus(raw) + VARIANCE_FLOOR
@@ -108,34 +107,27 @@ class MixtureLatent(nn.Module):
 
     def log_assignment(self, h: Tensor) -> Tensor:
         """Return log q(k|x) of shape (n, K) for features (n, assignment_features), float32."""
-        logits = self.assignment(h).float()
-        return logits.log_softmax(dim=1)
+        # Small, and what everything hangs on: not in bfloat16.
+        with torch.autocast(h.device.type, enabled=False):
+            return self.assignment(h.float()).log_softmax(dim=1)
 
     def project(self, h: Tensor) -> Tensor:
         """Do what does not depend on k: (n, posterior_features) to (n, posterior_sizes[0])."""
         return self.features(h)
 
-    def posterior(
-        self, projected: Tensor, pairs: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Mean and variance of q(z|x,k).
+    def posterior(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of q(z|x,k) for every component.
 
         Parameters
         ----------
         projected : Tensor of shape (n, posterior_sizes[0])
-        pairs : tuple of Tensors of shape (m,) or None, default=None
-            Rows and components for which to compute; None is every component for every row.
+            What :meth:`project` gave.
 
         Returns
         -------
-        mean, variance : Tensors of shape (m, e), or (n, K, e) without pairs; float32
+        mean, variance : Tensors of shape (n, K, e), float32
         """
-        if pairs is None:
-            h = projected[:, None] + self.component  # (n, K, s)
-        else:
-            rows, components = pairs
-            h = projected[rows] + self.component[components]  # (m, s)
-        h = self._activate(h)
+        h = self._activate(projected[:, None] + self.component.to(projected.dtype))  # (n, K, s)
         for layer in self.hidden:
             h = self._activate(layer(h))
         mean, raw = self.posterior_out(h).float().chunk(2, dim=-1)
