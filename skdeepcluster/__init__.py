@@ -8,11 +8,20 @@ from skdeepcluster._mmdc import MMDC
 from skdeepcluster._persistence import LoadError
 from skdeepcluster._statdec import StatDEC
 from skdeepcluster._training._checkpoint import CheckpointError
+from skdeepcluster._variational import VariationalGMMClustering
 
 __version__ = "0.1.0.dev0"
-__all__ = ["DCCS", "MMDC", "CheckpointError", "LoadError", "StatDEC", "load"]
+__all__ = [
+    "DCCS",
+    "MMDC",
+    "CheckpointError",
+    "LoadError",
+    "StatDEC",
+    "VariationalGMMClustering",
+    "load",
+]
 
-_ESTIMATORS = {cls.__name__: cls for cls in (DCCS, MMDC, StatDEC)}
+_ESTIMATORS = {cls.__name__: cls for cls in (DCCS, MMDC, StatDEC, VariationalGMMClustering)}
 
 
 def load(path: str | Path, **params):

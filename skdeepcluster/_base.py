@@ -1,5 +1,6 @@
 """The scikit-learn side that all methods share: parameters, validation, fitted attributes."""
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from skdeepcluster._layout import (
     make_preprocessor,
     unfolded_shapes,
 )
-from skdeepcluster._training import ClusteringNet, TensorSource
+from skdeepcluster._training import ClusteringNet, Preprocessor, TensorSource
 from skdeepcluster._training._checkpoint import fingerprint
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
 from skdeepcluster._training._seeding import seeded
@@ -338,6 +339,14 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 "large for float32, or too far from those that the estimator was fitted on."
             )
         return result
+
+    def _decode(self, Z: np.ndarray, function: Callable) -> np.ndarray:
+        """Map checked embeddings to inputs by `function`, and these to rows in the units of X."""
+        source = TensorSource(Z, Preprocessor.identity(Z.shape[1]), self.net_.device)
+        # A few numbers grow to a whole row.
+        cost = math.ceil(self.net_.inference_cost * self.n_features_in_ / Z.shape[1])
+        rows = self._map(source, lambda z: self._preprocess.invert(function(z)), cost)
+        return rows.reshape(len(Z), *self._row_shape)
 
     def _check_embedding(self, Z: Any) -> np.ndarray:
         check_is_fitted(self)

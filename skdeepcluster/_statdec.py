@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
-from skdeepcluster._training import Batch, ClusteringNet, Phase, Preprocessor, TensorSource
+from skdeepcluster._training import Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._kmeans import kmeans
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
@@ -548,14 +548,13 @@ class StatDEC(DeepClusterer):
         """
         Z = self._check_embedding(Z)
         net = self.net_
-        source = TensorSource(Z, Preprocessor.identity(Z.shape[1]), net.device)
 
         def decode(z):
-            q = net.assignment_(z).exp() if net.statistics_pooling else None
-            return self._preprocess.invert(net.module_.decode(z, q))
+            return net.module_.decode(
+                z, net.assignment_(z).exp() if net.statistics_pooling else None
+            )
 
-        cost = math.ceil(net.inference_cost * self.n_features_in_ / Z.shape[1])
-        return self._map(source, decode, cost).reshape(len(Z), *self._row_shape)
+        return self._decode(Z, decode)
 
     def score(self, X, y=None) -> float:
         r"""Minus the objective on X, the higher the better.

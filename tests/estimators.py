@@ -27,6 +27,15 @@ QUICK = {
         max_epochs=5,
         precision="float32",
     ),
+    "VariationalGMMClustering": dict(
+        hidden_sizes=(16, 16),
+        embedding_dim=4,
+        n_init=6,
+        init_epochs=8,
+        max_epochs=5,
+        learning_rate=0.01,
+        precision="float32",
+    ),
 }
 
 #: Runs a test for every estimator; the test's argument is `name`.

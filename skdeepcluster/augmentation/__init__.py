@@ -6,6 +6,7 @@ generator of that device. Geometry does not care for the range of the values. Co
 distorted first and stretched afterwards.
 """
 
+from skdeepcluster.augmentation._binary import binarize, random_brightness
 from skdeepcluster.augmentation._color import (
     color_jitter,
     random_grey,
@@ -17,11 +18,13 @@ from skdeepcluster.augmentation._features import feature_dropout, feature_noise
 from skdeepcluster.augmentation._geometry import center_crop, random_affine, random_geometry
 
 __all__ = [
+    "binarize",
     "center_crop",
     "color_jitter",
     "feature_dropout",
     "feature_noise",
     "random_affine",
+    "random_brightness",
     "random_geometry",
     "random_grey",
     "shuffle_channels",

@@ -17,6 +17,9 @@ from skdeepcluster.networks._encoders import (
     ResidualEncoder,
 )
 from skdeepcluster.networks._encoding import Encoding
+from skdeepcluster.networks._mixture import MixtureLatent
+from skdeepcluster.networks._mixture_conv import MixtureConv
+from skdeepcluster.networks._mixture_mlp import MixtureMLP
 from skdeepcluster.networks._pooling import StatisticsPooling
 from skdeepcluster.networks._residual import ResidualBlock
 from skdeepcluster.networks._trunks import MLP, NormalizedHead, ResNet, SmallVGG
@@ -36,6 +39,9 @@ __all__ = [
     "MLPAutoencoder",
     "MLPDecoder",
     "MLPEncoder",
+    "MixtureConv",
+    "MixtureLatent",
+    "MixtureMLP",
     "NormalizedHead",
     "ResNet",
     "ResidualBlock",

@@ -1,0 +1,848 @@
+"""VariationalGMMClustering: a variational autoencoder whose prior is a mixture of Gaussians."""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from skdeepcluster._base import DeepClusterer, _draw_seed
+from skdeepcluster._training import Batch, ClusteringNet, Phase
+from skdeepcluster._training._data import n_batches
+from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster.augmentation import binarize, random_brightness, random_geometry
+from skdeepcluster.networks import MixtureConv, MixtureLatent, MixtureMLP
+from skdeepcluster.networks._mixture import bounded_variance
+from skdeepcluster.objectives import (
+    bernoulli_log_likelihood,
+    gaussian_kl,
+    gaussian_log_likelihood,
+    mixture_elbo,
+    smallest_set,
+    squared_wasserstein,
+)
+
+START, CLUSTERING = "start", "clustering"
+
+#: Steps, about, of a start.
+START_STEPS = 200
+
+#: Schedule of the augmentation loss: from which epoch on, which weight.
+PAPER_LAMBDA_AUG = ((0, 0.01), (40, 0.5), (80, 1.0))
+
+#: Size of an image for which the likelihood has the weight 1.
+MNIST_PIXELS = 784
+
+
+def _brightness(x: torch.Tensor) -> torch.Tensor:
+    return binarize(random_brightness(x, 0.2))
+
+
+#: Distortions by name.
+AUGMENTATIONS = {
+    "rotation": partial(random_geometry, degrees=3.0),
+    "brightness": _brightness,
+    "affine": partial(
+        random_geometry,
+        shift=0.2,
+        degrees=3.0,
+        shear=0.2,
+        horizontal_flip=0.5,
+        vertical_flip=0.5,
+    ),
+    "strokes": partial(random_geometry, shift=0.1, degrees=10.0, shear=0.2),
+}
+AUTOMATIC = "strokes"
+
+
+class VariationalGMMNet(ClusteringNet):
+    """The training side of :class:`VariationalGMMClustering`; see there for the parameters."""
+
+    def __init__(
+        self,
+        module,
+        *,
+        input_shape,
+        n_clusters,
+        embedding_dim,
+        likelihood,
+        lambda_recons,
+        lambda_aug,
+        aug_terms,
+        augment,
+        augmented_elbo,
+        posterior_mass,
+        n_init,
+        init_epochs,
+        max_epochs,
+        learning_rate,
+        **kwargs,
+    ):
+        self.input_shape = input_shape
+        self.n_clusters = n_clusters
+        self.embedding_dim = embedding_dim
+        self.likelihood = likelihood
+        self.lambda_recons = lambda_recons
+        self.lambda_aug = lambda_aug
+        self.aug_terms = aug_terms
+        self.augment = augment
+        self.augmented_elbo = augmented_elbo
+        self.posterior_mass = posterior_mass
+        self.n_init = n_init
+        self.init_epochs = init_epochs
+        super().__init__(module, max_epochs=max_epochs, lr=learning_rate, **kwargs)
+
+    def initialize_module(self):
+        """Build encoder and decoder and, for their features, the latent side."""
+        super().initialize_module()
+        self.best_ = None  # the best start so far: its loss and its weights
+        self.latent_ = self._make_latent(self.module_)
+        return self
+
+    def _make_latent(self, module) -> MixtureLatent:
+        sizes = self._check_module(module)
+        return MixtureLatent(
+            self.n_clusters,
+            *sizes,
+            self.embedding_dim,
+            getattr(module, "posterior_sizes", (256,)),
+            getattr(module, "prior_sizes", ()),
+            getattr(module, "negative_slope", 0.0),
+        )
+
+    def _check_module(self, module) -> list[int]:
+        """Return how many features there are for q(k|x) and for q(z|x,k), or raise."""
+        module.eval()  # a look at the shapes must not move the statistics of batch norm
+        parameter = next(module.parameters(), torch.empty(0))
+        with torch.no_grad():
+            features = _pair(
+                module.encode(torch.zeros(2, *self.input_shape, device=parameter.device))
+            )
+            output = module.decode(torch.zeros(2, self.embedding_dim, device=parameter.device))
+        if len(features) != 2 or any(h.ndim != 2 or len(h) != 2 for h in features):
+            raise ValueError(
+                "network.encode must map a batch of n inputs to features of shape (n, f), or to "
+                "two such tensors, but 2 inputs gave the shapes "
+                f"{[tuple(h.shape) for h in features]}."
+            )
+        n_outputs = 2 if self.likelihood == "gaussian" else 1
+        expected = (2, n_outputs * self.input_shape[0], *self.input_shape[1:])
+        if tuple(output.shape) != expected:
+            raise ValueError(
+                f"network.decode must give the shape {expected} for 2 embeddings and the "
+                f"likelihood {self.likelihood!r}, got {tuple(output.shape)}."
+            )
+        return [h.shape[1] for h in features]
+
+    #: The end of the schedule is the end that is meant.
+    fixed_schedule = True
+
+    @property
+    def inference_cost(self) -> int:
+        """Convolutions hold up to 64 or 96 numbers for a pixel."""
+        return 64 if isinstance(self.module_, MixtureConv) else 1
+
+    # ------------------------------------------------------------------ the model
+
+    def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features for q(k|x) and for q(z|x,k), the same ones where the network has but one."""
+        return _pair(self.module_.encode(x))
+
+    def infer(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Log q(k|x) of shape (n, K), means and variances of q(z|x,k), each (n, K, e) (eq. 11)."""
+        h, h_posterior = self.encode(x)
+        mean, variance = self.latent_.posterior(self.latent_.project(h_posterior))
+        return self.latent_.log_assignment(h), mean, variance
+
+    def log_likelihood(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
+        """Log p(x|z) of each row (eq. 9), from what the decoder gave."""
+        output = output.float()
+        if self.likelihood == "bernoulli":
+            return bernoulli_log_likelihood(x, output)
+        mean, raw = output.chunk(2, dim=1)
+        return gaussian_log_likelihood(x, mean, bounded_variance(raw))
+
+    def decode_mean(self, z: torch.Tensor) -> torch.Tensor:
+        """Mean of p(x|z), shape (n, *input_shape)."""
+        output = self.module_.decode(z).float()
+        return output.sigmoid() if self.likelihood == "bernoulli" else output.chunk(2, dim=1)[0]
+
+    def row_elbo(self, x: torch.Tensor) -> torch.Tensor:
+        """ELBO of each row (eq. 13) with z at the posteriors' means and every component."""
+        log_q, mean, variance = self.infer(x)
+        # One after the other: all at once would take K times the memory, and no less time.
+        outputs = (self.module_.decode(mean[:, k]) for k in range(self.n_clusters))
+        log_likelihood = torch.stack([self.log_likelihood(x, out) for out in outputs], dim=1)
+        kl = gaussian_kl(mean, variance, *self.latent_.prior())
+        return mixture_elbo(log_q, log_likelihood, kl)["elbo"]
+
+    # ------------------------------------------------------------------ training
+
+    def phases(self) -> list[Phase]:
+        """Several short starts, if asked for, and the run from the best of them."""
+        starts = range(self.n_init) if self.n_init > 1 and self.init_epochs > 0 else ()
+        return [
+            *(Phase(START, self.init_epochs, stage=i) for i in starts),
+            Phase(CLUSTERING, self.max_epochs),
+        ]
+
+    def configure_phase(self) -> None:
+        """Make Adam, for encoder, decoder and latent side alike."""
+        parameters = [*self.module_.parameters(), *self.latent_.parameters()]
+        self.optimizer_ = torch.optim.Adam(parameters, lr=self.lr, fused=True)
+
+    def begin_phase(self) -> None:
+        """Draw weights for a start; take those of the best one for the run."""
+        if self.phase_.name == START and self.phase_.stage > 0:
+            module = self.initialized_instance(self.module, self.get_params_for("module"))
+            self._set_weights([module.state_dict(), self._make_latent(module).state_dict()])
+        elif self.phase_.name == CLUSTERING and self.best_ is not None:
+            self._set_weights(self.best_["weights"])
+            self.best_ = None
+
+    def _set_weights(self, weights: list[dict]) -> None:
+        for module, state in zip((self.module_, self.latent_), weights, strict=True):
+            module.load_state_dict(state)
+
+    def begin_epoch(self) -> None:
+        """Read the schedules."""
+        self._read_schedules()
+
+    def _read_schedules(self) -> None:
+        self.weights_ = {
+            "recons": _at(self.lambda_recons, self.phase_epoch_),
+            "aug": _at(self.lambda_aug, self.phase_epoch_),
+        }
+
+    def training_step(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """One step on eq. 18."""
+        x, augmented = batch.x, None
+        if self.augment is not None:
+            augmented = self.augment(x)
+        terms = self.compiled(self._objective)(
+            x, augmented, self.weights_["recons"], self.weights_["aug"]
+        )
+        self.descend(terms["loss"], batch, self.optimizer_)
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _objective(self, x, augmented, recons, aug) -> dict[str, torch.Tensor]:
+        both = x if augmented is None else torch.cat([x, augmented])
+        with self.autocast():
+            h, h_posterior = self.encode(both)
+            mean, variance = self.latent_.posterior(self.latent_.project(h_posterior))
+        log_q = self.latent_.log_assignment(h)  # (n or 2 n, K)
+        std = variance.sqrt()
+        n = len(both) if self.augmented_elbo else len(x)
+        terms = self._elbo(both[:n], log_q[:n], mean[:n], variance[:n], std[:n], recons)
+        loss = -terms.pop("elbo")
+        if augmented is not None:
+            terms |= self._augmentation_terms(log_q, mean, std)
+            loss = loss + aug * sum(terms[name] for name in self.aug_terms)
+        return {"loss": loss, **terms}
+
+    def _elbo(self, x, log_q, mean, variance, std, recons) -> dict[str, torch.Tensor]:
+        """Means over the batch of eq. 13 and its parts."""
+        kl = gaussian_kl(mean, variance, *self.latent_.prior())  # (n, K)
+        z = torch.addcmul(mean, std, torch.randn_like(std))  # (n, K, e)
+        if self.posterior_mass < 1:
+            # Finding them waits for a GPU once a step, for far fewer passes of the decoder.
+            kept = smallest_set(log_q.detach(), self.posterior_mass)
+            rows, components = kept.nonzero(as_tuple=True)
+            log_q = log_q.masked_fill(~kept, -math.inf).log_softmax(dim=1)
+            with self.autocast():
+                output = self.module_.decode(z[rows, components])
+            pairs = self.log_likelihood(x[rows], output)
+            log_likelihood = torch.zeros_like(kl).index_put((rows, components), pairs)
+            share = kept.float().mean()
+        else:
+            with self.autocast():
+                output = self.module_.decode(z.flatten(0, 1))
+            x = x.repeat_interleave(self.n_clusters, dim=0)
+            log_likelihood = self.log_likelihood(x, output).unflatten(0, kl.shape)
+            share = kl.new_ones(())
+        terms = mixture_elbo(log_q, log_likelihood, kl, recons)
+        return {name: rows.mean() for name, rows in terms.items()} | {"decoded": share}
+
+    def _augmentation_terms(self, log_q, mean, std) -> dict[str, torch.Tensor]:
+        """Both terms of eq. 14, from rows and then their augmented versions."""
+        q, augmented_q = log_q.exp().chunk(2)
+        distance = squared_wasserstein(*_halves(mean, std))  # (n, K)
+        return {
+            "l2": (q - augmented_q).square().sum(dim=1).mean(),
+            "w2": (q * distance).sum(dim=1).mean(),
+        }
+
+    def end_epoch(self, means: dict[str, float]) -> dict:
+        """Weights of the epoch. A start that ends here is kept if none was better."""
+        last = self.phase_epoch_ + 1 == self.phase_.max_epochs
+        better = self.best_ is None or means["loss"] < self.best_["loss"]
+        if self.phase_.name == START and last and better:
+            weights = [
+                {name: value.detach().clone() for name, value in module.state_dict().items()}
+                for module in (self.module_, self.latent_)
+            ]
+            self.best_ = {"loss": means["loss"], "weights": weights}
+        return {"lambda_recons": self.weights_["recons"], "lambda_aug": self.weights_["aug"]}
+
+    # ------------------------------------------------------------------ resuming
+
+    _transient = (*ClusteringNet._transient, "best_")
+
+    def method_state(self) -> dict:
+        """Return the best start so far."""
+        return {"best": self.best_}
+
+    def load_method_state(self, state: dict) -> None:
+        """Restore it, and read the schedules of the epoch that goes on."""
+        self.best_ = state["best"]
+        self._read_schedules()
+
+
+class VariationalGMMClustering(DeepClusterer):
+    r"""Clustering by a variational autoencoder whose prior is a mixture of Gaussians.
+
+    A row is taken to be made in three steps (eqs. 6 to 9): a component, a point of the latent space
+    near it, and the row from that point,
+
+    .. math::
+
+        p(x, z, k) = p_\theta(x|z) \, p_\beta(z|k) \, p(k), \quad p(k) = 1/K, \quad
+        p_\beta(z|k) = \mathcal{N}(\mu_\beta(e_k), \mathrm{diag}\, \sigma_\beta^2(e_k))
+
+    Networks infer both: :math:`q(k, z|x) = q(k|x) \, q(z|x, k)` (eq. 11). All are trained at once,
+    from scratch, on
+
+    .. math::
+
+        L = - \frac1n \sum_i \mathrm{ELBO}(x_i) + \lambda_{aug} L_{aug}
+
+    .. math::
+
+        \mathrm{ELBO}(x) = \sum_k q(k|x) \left[ \lambda_{recons} \log p(x|z_k)
+            - \mathrm{KL}(q(z|x,k) \,\|\, p(z|k)) - \log q(k|x) \right] - \log K
+
+    .. math::
+
+        L_{aug} = \sum_k (q(k|x) - q(k|\hat x))^2
+            + \sum_k q(k|x) \, W_2^2(q(z|x,k), q(z|\hat x,k))
+
+    where :math:`\hat x` is a random distortion of x.
+
+    How it works: :math:`z_k` is drawn from :math:`q(z|x,k)` for every component and decoded, so
+    that the expectation over components is exact (eq. 13); nothing discrete is ever drawn. What
+    does not depend on k is computed once a row. `posterior_mass` leaves out what a sharp q(k|x)
+    makes unimportant. The weights follow the schedules given, an epoch at a time.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of components K. It need not be the number of classes.
+    network : "auto", "mlp", "conv", "faces", "toy" or callable, default="auto"
+        "mlp" is :class:`~skdeepcluster.networks.MixtureMLP` with `hidden_sizes`; "auto" is the
+        same. "conv" is :class:`~skdeepcluster.networks.MixtureConv`, the paper's Table II for
+        images of 28 x 28 grey or 32 x 32 coloured pixels and one in its manner for others; "faces"
+        is Table II's column for 32 x 32 faces, "toy" the one for two-dimensional data. A callable
+        gets the shape of one input, ``(d,)`` or ``(C, H, W)``, and returns a module with
+        ``encode(x)``, which gives features (n, f), or a pair of them for q(k|x) and for q(z|x,k),
+        and ``decode(z)``, which gives the logits of pixels, of the shape of the input, or for the
+        Gaussian likelihood twice as many channels (or features): means, and what variances are made
+        of by a softplus. It may have ``posterior_sizes`` and ``prior_sizes``, hidden layers of
+        q(z|x,k) and p(z|k).
+    embedding_dim : int or "auto", default="auto"
+        Size of z. "auto" is 32 for the paper's image networks, 2 for "toy", 10 for "mlp".
+    hidden_sizes : tuple of int, default=(500, 500)
+        Sizes of the MLP's hidden layers.
+    likelihood : "auto", "bernoulli" or "gaussian", default="auto"
+        Of p(x|z): independent pixels of black and white, for numbers in [0, 1], or Gaussians with
+        learnt variances. "auto" is "bernoulli" for grey images that are scaled to [0, 1], else
+        "gaussian".
+    lambda_recons : "auto", float or sequence of (int, float), default="auto"
+        Weight :math:`\lambda_{recons}` of the likelihood. A sequence of pairs is a schedule: from
+        which epoch on (the first is 0), which weight. "auto": see Notes. The paper has 1 for MNIST
+        and ``((0, 0.5), (40, 0.1))`` for CIFAR-10.
+    lambda_aug : float or sequence of (int, float), default=((0, 0.01), (40, 0.5), (80, 1.0))
+        Weight :math:`\lambda_{aug}`, or its schedule; the default is the paper's.
+    aug_terms : "both", "l2" or "w2", default="both"
+        Which of the two terms of :math:`L_{aug}` count (Table V).
+    augmentation : "auto", None, "rotation", "brightness", "affine" or callable, default="auto"
+        How :math:`\hat x` is made. "rotation" turns by up to 3 degrees (the paper's MNIST),
+        "brightness" adds up to 0.2 to an image and makes its pixels black or white at random
+        (Fashion-MNIST), "affine" shifts by up to 0.2 of the side, turns by up to 3 degrees, shears
+        by up to 0.2 and flips both ways (CIFAR-10, STL-10). "auto" is DEFAULT. None leaves
+        :math:`L_{aug}` out. A callable maps a batch (n, C, H, W), or (n, d), to another.
+    augmented_elbo : bool, default=False
+        Whether the augmented rows are in the ELBO, too.
+    posterior_mass : float, default=1.0
+        Share of q(k|x), above 0: components outside the smallest set that holds it are left out of
+        a row's expectation, and the others made to sum to one. 1 is exact.
+    n_init : int, default=4
+        Number of starts from different random weights, as with
+        :class:`sklearn.mixture.GaussianMixture`: each is trained for `init_epochs`, and the one
+        whose loss is then the lowest goes on.
+    init_epochs : int or "auto", default="auto"
+        Epochs of a start. "auto" makes about 200 steps.
+    image_shape : tuple of int or None, default=None
+        How a row of a two-dimensional X unfolds: ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. None:
+        rows are feature vectors.
+    scaling : "auto" or None, default="auto"
+        "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
+        to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
+    max_epochs : int, default=150
+        Epochs of the run: nothing ends it earlier.
+    max_time : float or None, default=None
+        Seconds after which `fit` ends with what it has.
+    batch_size : int, default=100
+        Largest batch. An epoch has eight steps at least, so that few rows make smaller batches.
+    learning_rate : float, default=0.001
+        Learning rate of Adam. The paper has 0.001 for MNIST and Fashion-MNIST, else 0.0001.
+    device : str, default="auto"
+        "auto" is CUDA, then MPS, then the CPU; else a device's name such as "cuda:1".
+    precision : "auto", "float32" or "bfloat16", default="auto"
+        Of the forward passes in training. "auto" is bfloat16 where the hardware multiplies it.
+        Prediction is always in float32.
+    compile : bool, default=False
+        Whether the objective is compiled by torch.
+    callbacks : list of skorch callbacks or None, default=None
+        They see every epoch.
+    checkpoint : str, path or None, default=None
+        Folder for resuming. The run keeps a file there, named after its parameters and data, and
+        renews it every minute; the same call goes on from it, or returns at once what it had
+        finished.
+    verbose : int, default=0
+        0 is silent, 1 shows a progress bar, 2 a line an epoch.
+    random_state : int, RandomState or None, default=None
+        Seed. The same one gives the same labels on the same machine.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n,), int
+        Most probable component of each row.
+    cluster_centers_ : ndarray of shape (n_clusters, embedding dimension), float32
+        Means of the learnt prior p(z|k).
+    covariances_ : ndarray of shape (n_clusters, embedding dimension), float32
+        Its variances, the diagonals of the covariances.
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` encodes and decodes, ``net_.latent_`` holds q and p(z|k).
+    n_iter_ : int
+        Epochs of the run, without those of the starts.
+    history_ : list of dict
+        A row an epoch: "epoch", "phase" ("start" or "clustering"), the means of "loss", of the
+        ELBO's parts "log_likelihood", "kl" and "entropy", of "l2" and "w2" where rows are
+        augmented, and of "decoded", the share of components that were decoded; the weights
+        "lambda_recons" and "lambda_aug"; "seconds".
+    n_features_in_ : int
+        Numbers in a row.
+    feature_names_in_ : ndarray of str
+        Names of X's columns, where it has such.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : A mixture of Gaussians in the space of X itself.
+
+    Notes
+    -----
+    The likelihood of an image grows with its pixels, what a component may tell, log K, does not:
+    on small images a component hardly pays, on large ones it is lost beside what z tells.
+    ``lambda_recons="auto"`` is the square root of 784 over the numbers in an image, which is 1 for
+    MNIST, 3.5 for images of 8 x 8, and 0.5 for 32 x 32 in colour, as in the paper; for features it
+    is 1.
+
+    References
+    ----------
+    .. [1] V. Prasad, D. Das, B. Bhowmick, "Variational Clustering: Leveraging Variational
+       Autoencoders for Image Clustering", arXiv:2005.04613, eqs. 6 to 18.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import VariationalGMMClustering
+    >>> X, _ = make_blobs(200, centers=3, random_state=0)
+    >>> model = VariationalGMMClustering(3, max_epochs=30, random_state=0).fit(X)
+    >>> model.predict_proba(X).shape
+    (200, 3)
+    >>> drawn, labels = model.sample(5, cluster=1)
+    >>> drawn.shape, labels
+    ((5, 2), array([1, 1, 1, 1, 1]))
+    """
+
+    _networks = ("auto", "mlp", "conv", "faces", "toy")
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        network="auto",
+        embedding_dim="auto",
+        hidden_sizes=(500, 500),
+        likelihood="auto",
+        lambda_recons="auto",
+        lambda_aug=PAPER_LAMBDA_AUG,
+        aug_terms="both",
+        augmentation="auto",
+        augmented_elbo=False,
+        posterior_mass=1.0,
+        n_init=4,
+        init_epochs="auto",
+        image_shape=None,
+        scaling="auto",
+        max_epochs=150,
+        max_time=None,
+        batch_size=100,
+        learning_rate=0.001,
+        device="auto",
+        precision="auto",
+        compile=False,
+        callbacks=None,
+        checkpoint=None,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_clusters = n_clusters
+        self.network = network
+        self.embedding_dim = embedding_dim
+        self.hidden_sizes = hidden_sizes
+        self.likelihood = likelihood
+        self.lambda_recons = lambda_recons
+        self.lambda_aug = lambda_aug
+        self.aug_terms = aug_terms
+        self.augmentation = augmentation
+        self.augmented_elbo = augmented_elbo
+        self.posterior_mass = posterior_mass
+        self.n_init = n_init
+        self.init_epochs = init_epochs
+        self.image_shape = image_shape
+        self.scaling = scaling
+        self.max_epochs = max_epochs
+        self.max_time = max_time
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.precision = precision
+        self.compile = compile
+        self.callbacks = callbacks
+        self.checkpoint = checkpoint
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ------------------------------------------------------------------ methods of its own
+
+    def score_samples(self, X) -> np.ndarray:
+        r"""ELBO of each row, a lower bound of :math:`\log p(x)`, the higher the better.
+
+        Every component counts, with z at the mean of its posterior, so that nothing is random and
+        the bound is that of the mean, not of draws. :math:`\lambda_{recons}` and
+        :math:`L_{aug}` are left out.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n,), float32
+            In nats; of a density in the units that `scaling` makes, if the likelihood is Gaussian.
+        """
+        return self._map(self._source(X), lambda x: self.net_.row_elbo(x))
+
+    def score(self, X, y=None) -> float:
+        """Mean of :meth:`score_samples`, the higher the better.
+
+        Comparable between runs with the same likelihood and scaling of X, whatever the number of
+        clusters and the network; not between others.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+        """
+        return float(self.score_samples(X).astype(np.float64).mean())
+
+    def inverse_transform(self, Z) -> np.ndarray:
+        """Decode embeddings: means of p(x|z).
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, embedding dimension)
+
+        Returns
+        -------
+        ndarray of shape (n, *shape of a row of X), float32
+            In the units of X.
+        """
+        return self._decode(self._check_embedding(Z), self.net_.decode_mean)
+
+    def reconstruct(self, X) -> np.ndarray:
+        """Encode and decode rows, by their most probable component.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+
+        Returns
+        -------
+        ndarray of shape (n, *shape of a row of X), float32
+            In the units of X.
+        """
+        return self.inverse_transform(self.transform(X))
+
+    def sample(self, n_samples=1, cluster=None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the learnt model (Fig. 6).
+
+        A component is drawn, if not given, and a point from its prior p(z|k); the row is the mean
+        of p(x|z), as pictures of such models show it. With an int as `random_state` the same call
+        gives the same rows.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        cluster : int or None, default=None
+            The component to draw from; None draws one for each row.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, *shape of a row of X), float32
+            In the units of X, grouped by component.
+        labels : ndarray of shape (n_samples,), int
+            The components.
+
+        Raises
+        ------
+        ValueError
+            If `n_samples` is not positive, or there is no such component.
+        """
+        check_is_fitted(self)
+        check_integer("n_samples", n_samples, minimum=1)
+        rng = np.random.default_rng(_draw_seed(self.random_state))
+        if cluster is None:
+            labels = np.sort(rng.integers(self.n_clusters, size=n_samples))
+        else:
+            labels = np.full(n_samples, self._check_cluster("cluster", cluster))
+        noise = rng.standard_normal((n_samples, self._embedding_dim))
+        Z = self.cluster_centers_[labels] + np.sqrt(self.covariances_[labels]) * noise
+        return self.inverse_transform(Z), labels
+
+    def interpolate(self, a, b, *, space="z", steps=10) -> np.ndarray:
+        """Go from one cluster to another, in the latent space or between the components (Fig. 7).
+
+        Parameters
+        ----------
+        a, b : int or array-like
+            Where to start and where to end: components, or in space "z" points of shape (embedding
+            dimension,), in space "k" weights of components of shape (n_clusters,) that sum to one.
+        space : "z" or "k", default="z"
+            "z" goes straight from mean to mean of the priors. "k" mixes the vectors :math:`e_k`
+            that the prior's network takes, and decodes the mean that comes out.
+        steps : int, default=10
+            Number of rows, ends included.
+
+        Returns
+        -------
+        ndarray of shape (steps, *shape of a row of X), float32
+            In the units of X.
+
+        Raises
+        ------
+        ValueError
+            If there is no such component, or a point has another shape.
+        """
+        check_is_fitted(self)
+        check_choice("space", space, ("z", "k"))
+        check_integer("steps", steps, minimum=1)
+        start, end = (self._end(name, value, space) for name, value in (("a", a), ("b", b)))
+        share = np.linspace(0, 1, steps)[:, None]
+        points = ((1 - share) * start + share * end).astype(np.float32)
+        if space == "k":
+            with torch.no_grad():
+                points, _ = self.net_.latent_.prior(torch.from_numpy(points).to(self.net_.device))
+            points = points.cpu().numpy()
+        return self.inverse_transform(points)
+
+    def _end(self, name: str, value: Any, space: str) -> np.ndarray:
+        vectors = self.cluster_centers_ if space == "z" else np.eye(self.n_clusters)
+        if np.ndim(value) == 0:
+            return vectors[self._check_cluster(name, value)]
+        point = np.asarray(value, dtype=np.float64)
+        if point.shape != vectors.shape[1:]:
+            raise ValueError(
+                f"{name} must be a component or an array of shape {vectors.shape[1:]} in space "
+                f"{space!r}, got the shape {point.shape}."
+            )
+        if space == "k" and (point.min() < 0 or abs(point.sum() - 1) > 1e-3):
+            raise ValueError(f"{name} must be weights that sum to one, got {value!r}.")
+        return point
+
+    def _check_cluster(self, name: str, value: Any) -> int:
+        check_integer(name, value, minimum=0)
+        if value >= self.n_clusters:
+            raise ValueError(
+                f"{name} must be a component from 0 to {self.n_clusters - 1}, got {value}."
+            )
+        return int(value)
+
+    # ------------------------------------------------------------------ the base class's questions
+
+    def _check_own_parameters(self) -> None:
+        if self.embedding_dim != "auto":
+            check_integer("embedding_dim", self.embedding_dim, minimum=1)
+        if not isinstance(self.hidden_sizes, tuple | list) or not self.hidden_sizes:
+            raise ValueError(
+                f"hidden_sizes must be a tuple of 1 ints at least, got {self.hidden_sizes!r}."
+            )
+        for size in self.hidden_sizes:
+            check_integer("hidden_sizes", size, minimum=1)
+        check_choice("likelihood", self.likelihood, ("auto", "bernoulli", "gaussian"))
+        if self.lambda_recons != "auto":
+            _schedule("lambda_recons", self.lambda_recons)
+        _schedule("lambda_aug", self.lambda_aug)
+        check_choice("aug_terms", self.aug_terms, ("both", "l2", "w2"))
+        if not callable(self.augmentation):
+            check_choice("augmentation", self.augmentation, ("auto", None, *AUGMENTATIONS))
+        check_boolean("augmented_elbo", self.augmented_elbo)
+        check_integer("n_init", self.n_init, minimum=1)
+        if self.init_epochs != "auto":
+            check_integer("init_epochs", self.init_epochs, minimum=0)
+        check_real("posterior_mass", self.posterior_mass, maximum=1.0, exclusive=True)
+
+    def _check_X(self, X, reset):
+        X, row_shape = super()._check_X(X, reset)
+        if reset and self.likelihood == "bernoulli":
+            low, high = float(X.min()), float(X.max())
+            is_image = row_shape is not None or self.image_shape is not None
+            if (self.scaling is None and (low < 0 or high > 1)) or not (
+                is_image or self.scaling is None
+            ):
+                raise ValueError(
+                    "likelihood='bernoulli' is for numbers in [0, 1]: for images with "
+                    "scaling='auto', or with scaling=None for data that are so already, got "
+                    f"scaling={self.scaling!r} and values from {low:g} to {high:g}."
+                )
+        return X, row_shape
+
+    def _make_net(self, input_shape, n_samples, **common) -> VariationalGMMNet:
+        likelihood = self._likelihood_for(input_shape)
+        embedding_dim = self._embedding_dim_for(input_shape)
+        return VariationalGMMNet(
+            self._module_for(input_shape, embedding_dim, 2 if likelihood == "gaussian" else 1),
+            input_shape=input_shape,
+            n_clusters=self.n_clusters,
+            embedding_dim=embedding_dim,
+            likelihood=likelihood,
+            lambda_recons=self._recons_for(input_shape),
+            lambda_aug=_schedule("lambda_aug", self.lambda_aug),
+            aug_terms=("l2", "w2") if self.aug_terms == "both" else (self.aug_terms,),
+            augment=self._augment_for(input_shape),
+            augmented_elbo=self.augmented_elbo,
+            posterior_mass=float(self.posterior_mass),
+            n_init=self.n_init,
+            init_epochs=self._init_epochs_for(n_samples),
+            max_epochs=self.max_epochs,
+            learning_rate=float(self.learning_rate),  # a NumPy float cannot be checkpointed
+            **common,
+        )
+
+    def _likelihood_for(self, input_shape) -> str:
+        if self.likelihood != "auto":
+            return self.likelihood
+        grey = len(input_shape) == 3 and input_shape[0] == 1
+        return "bernoulli" if grey and self.scaling == "auto" else "gaussian"
+
+    def _embedding_dim_for(self, input_shape) -> int:
+        if self.embedding_dim != "auto":
+            return int(self.embedding_dim)
+        return {"conv": 32, "faces": 32, "toy": 2}.get(str(self.network), 10)
+
+    def _module_for(self, input_shape, embedding_dim, n_outputs):
+        if callable(self.network):
+            return partial(self.network, input_shape)
+        if self.network in ("conv", "faces") and len(input_shape) != 3:
+            raise ValueError(
+                f"network={self.network!r} is for images, but X has feature vectors: "
+                "pass image_shape if its rows are images."
+            )
+        if self.network in ("auto", "mlp"):
+            hidden = tuple(self.hidden_sizes)
+            return partial(MixtureMLP, input_shape, embedding_dim, hidden, n_outputs)
+        builder = {"conv": MixtureConv, "faces": MixtureConv.faces, "toy": MixtureMLP.toy}
+        return partial(builder[self.network], input_shape, embedding_dim, n_outputs)
+
+    def _recons_for(self, input_shape):
+        if self.lambda_recons != "auto":
+            return _schedule("lambda_recons", self.lambda_recons)
+        images = len(input_shape) == 3
+        return ((0, math.sqrt(MNIST_PIXELS / math.prod(input_shape)) if images else 1.0),)
+
+    def _init_epochs_for(self, n_samples: int) -> int:
+        if self.init_epochs != "auto":
+            return self.init_epochs
+        return math.ceil(START_STEPS / n_batches(n_samples, self.batch_size))
+
+    def _augment_for(self, input_shape):
+        if callable(self.augmentation) or self.augmentation is None:
+            return self.augmentation
+        images = len(input_shape) == 3
+        if self.augmentation == "auto":
+            return AUGMENTATIONS[AUTOMATIC] if images else None
+        if not images:
+            raise ValueError(
+                f"augmentation={self.augmentation!r} is for images, but X has feature vectors: "
+                "pass image_shape if its rows are images."
+            )
+        return AUGMENTATIONS[self.augmentation]
+
+    def _collect(self) -> None:
+        with torch.no_grad():
+            mean, variance = self.net_.latent_.prior()
+        self._embedding_dim = mean.shape[1]
+        self.cluster_centers_ = mean.cpu().numpy().copy()
+        self.covariances_ = variance.cpu().numpy().copy()
+
+    def _assign(self, x):
+        h, _ = self.net_.encode(x)
+        return self.net_.latent_.log_assignment(h).exp()
+
+    def _embed(self, x):
+        log_q, mean, _ = self.net_.infer(x)
+        return mean[torch.arange(len(x), device=x.device), log_q.argmax(dim=1)]
+
+
+def _pair(features) -> tuple[torch.Tensor, ...]:
+    """Features for both, of a network that may have but one kind."""
+    return tuple(features) if isinstance(features, tuple | list) else (features, features)
+
+
+def _halves(mean: torch.Tensor, std: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Means and deviations of the rows, then of their augmented versions."""
+    (a, c), (b, d) = mean.chunk(2), std.chunk(2)
+    return a, b, c, d
+
+
+def _at(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
+    """Return the value of the last step that began at `epoch` (from 0) or before."""
+    return [value for start, value in schedule if start <= epoch][-1]
+
+
+def _schedule(name: str, value: Any) -> tuple[tuple[int, float], ...]:
+    """Return a weight or its schedule as (first epoch, weight) pairs, or raise."""
+    if np.ndim(value) == 0:
+        check_real(name, value)
+        return ((0, float(value)),)
+    pairs = [tuple(pair) if np.ndim(pair) == 1 else () for pair in value]
+    if not pairs or any(len(pair) != 2 for pair in pairs):
+        raise ValueError(
+            f"{name} must be a number or (epoch, number) pairs such as ((0, 0.01), (40, 0.5)), "
+            f"got {value!r}."
+        )
+    starts = [start for start, _ in pairs]
+    for start, weight in pairs:
+        check_integer(f"an epoch of {name}", start, minimum=0)
+        check_real(f"a weight of {name}", weight)
+    if starts[0] != 0 or sorted(set(starts)) != starts:
+        raise ValueError(f"{name} must have epochs that begin at 0 and rise, got {value!r}.")
+    return tuple((int(start), float(weight)) for start, weight in pairs)
