@@ -844,6 +844,23 @@ def test_map_rows_gives_each_row_its_own_answer_whatever_is_beside_it():
     assert not whole.requires_grad
 
 
+def test_map_rows_takes_smaller_batches_for_rows_that_grow():
+    net = run()
+    X = np.zeros((5000, 3), np.float32)
+    lengths = {}
+    for cost in (None, 1, 1000):
+        seen = []
+
+        def function(x, seen=seen):
+            seen.append(len(x))
+            return x
+
+        net.map_rows(TensorSource(X, Preprocessor.identity(3), CPU), function, cost)
+        assert len(set(seen)) == 1
+        lengths[cost] = seen[0]
+    assert lengths[1] == lengths[None] > lengths[1000]
+
+
 def test_a_trimmed_net_travels_without_what_training_needed():
     net = run(callbacks=[EpochTimer()], verbose=0)
     expected = net.map_rows(source(), net.module_)
