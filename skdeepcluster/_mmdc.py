@@ -48,6 +48,9 @@ MIN_VARIANCE = 1e-4
 #: Standard deviation of the noise that features are distorted with, in units of the columns'.
 NOISE = 1.0
 
+#: Standard deviation of the head's weights in the beginning, on the trunks of the paper.
+PAPER_HEAD_STD = 0.01
+
 #: Sides of crops as shares of an image's: CIFAR-10's, MNIST's, and those of images with so few
 #: pixels that there is no border to cut off.
 COLOUR_CROPS, GREY_CROPS, SMALL_CROPS = (5 / 8,), (6 / 7, 5 / 7, 4 / 7), (1, 7 / 8, 6 / 8)
@@ -138,6 +141,7 @@ class MMDCNet(ClusteringNet):
         auxiliary_task,
         views,
         sobel,
+        head_std,
         max_epochs,
         learning_rate,
         momentum,
@@ -156,6 +160,7 @@ class MMDCNet(ClusteringNet):
         self.auxiliary_task = auxiliary_task
         self.views = views
         self.sobel = sobel
+        self.head_std = head_std
         self.momentum = momentum
         self.weight_decay = weight_decay
         self.decay_after = decay_after
@@ -178,7 +183,7 @@ class MMDCNet(ClusteringNet):
                 "network must map a batch of n inputs to features of shape (n, f), "
                 f"but 2 inputs of the shape {tuple(x.shape[1:])} gave the shape {tuple(h.shape)}."
             )
-        self.head_ = NormalizedHead(h.shape[1], self.embedding_dim)
+        self.head_ = NormalizedHead(h.shape[1], self.embedding_dim, self.head_std)
         self.assignment_ = GaussianAssignment(self.n_clusters, self.embedding_dim)
         if self.auxiliary_task is not None:
             self.auxiliary_ = self.auxiliary_task(h.shape[1])
@@ -747,13 +752,14 @@ class MMDC(DeepClusterer):
         natural = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 32
         schedule = NATURAL if natural else MNIST
         views, seen = self._views(input_shape)
+        trunk, head_std = self._trunk(seen, natural)
         auxiliary = self._auxiliary(input_shape, natural)
         max_epochs = self._epochs(schedule, n_samples, is_table=len(input_shape) == 1)
         learning_rate = self.learning_rate
         if learning_rate == "auto":
             learning_rate = 0.01 if natural and auxiliary is None else 0.05
         return self._net_class(
-            self._trunk(seen, natural),
+            trunk,
             input_shape=input_shape,
             n_clusters=self.n_clusters,
             targets=self.targets,
@@ -763,6 +769,7 @@ class MMDC(DeepClusterer):
             auxiliary_task=auxiliary,
             views=views,
             sobel=self.sobel,
+            head_std=head_std,
             max_epochs=max_epochs,
             learning_rate=float(learning_rate),  # a NumPy float cannot be checkpointed
             momentum=float(self.momentum),
@@ -831,23 +838,24 @@ class MMDC(DeepClusterer):
             return RotationTask
         return self.auxiliary
 
-    def _trunk(self, seen: tuple[int, ...], natural: bool) -> Callable:
-        """Return what makes the trunk for inputs of the shape `seen`."""
+    def _trunk(self, seen: tuple[int, ...], natural: bool) -> tuple[Callable, float | None]:
+        """Return what makes the trunk for inputs of the shape `seen`, and how its head begins."""
         name = self.network
         if callable(name):
-            return partial(name, seen)
+            return partial(name, seen), None
         if name == "auto":
             name = "mlp" if len(seen) == 1 else "resnet18" if natural else "vgg"
         if name == "mlp":
-            return partial(MLP, seen, tuple(self.hidden_sizes))
+            return partial(MLP, seen, tuple(self.hidden_sizes)), None
         if len(seen) == 1:
             raise ValueError(
                 f"network={name!r} is for images, but X has feature vectors: "
                 "pass image_shape if its rows are images."
             )
         if name == "vgg":
-            return partial(SmallVGG, seen)
-        return partial(ResNet, seen, {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}[name])
+            return partial(SmallVGG, seen), PAPER_HEAD_STD
+        blocks = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}[name]
+        return partial(ResNet, seen, blocks), PAPER_HEAD_STD
 
     def _collect(self) -> None:
         net = self.net_

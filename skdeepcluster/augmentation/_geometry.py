@@ -124,8 +124,10 @@ def _rectangles(draw, height, width, area, aspect, crops):
     if crops is not None:
         if not 0 < min(crops) <= max(crops) <= min(height, width):
             raise ValueError(f"crops must be sides from 1 to {min(height, width)}, got {crops}.")
-        sides = torch.tensor(crops, dtype=draw.dtype).to(draw.device, non_blocking=True)
-        side = sides[(draw[0] * len(crops)).long().clamp(max=len(crops) - 1)]
+        # Nothing comes from the CPU: a step that is recorded as a CUDA graph may hold no such copy.
+        side = draw.new_full((draw.shape[1],), crops[0])
+        for i, other in enumerate(crops[1:], start=1):
+            side = torch.where(draw[0] * len(crops) < i, side, other)
         # Whole pixels: a square that keeps its size keeps its values.
         left, top = ((draw[2 + i] * (s - side + 1)).floor() for i, s in enumerate((width, height)))
         mean = sum(crops) / len(crops)
