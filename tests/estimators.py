@@ -28,7 +28,7 @@ QUICK = {
         precision="float32",
     ),
     "VariationalGMMClustering": dict(
-        hidden_sizes=(16, 16),
+        hidden_sizes=(64, 64),
         embedding_dim=4,
         n_init=6,
         init_epochs=8,

@@ -157,6 +157,10 @@ SIZES = {
         dict(hidden_sizes=(500, 500, 1000), pretrain_epochs=1, max_epochs=1),
         dict(hidden_sizes=(17, 3, 5), pretrain_epochs=1, max_epochs=1),
     ],
+    "VariationalGMMClustering": [
+        dict(hidden_sizes=(500, 500), n_init=1, max_epochs=1),
+        dict(hidden_sizes=(17, 5), n_init=1, max_epochs=1),
+    ],
 }
 
 

@@ -305,6 +305,34 @@ OWN_BAD_PARAMETERS = [
     ("MMDC", "weight_decay", -1, ValueError, "weight_decay must be a finite number in [0, inf]"),
     ("MMDC", "network", "resnet18", ValueError, "pass image_shape if its rows are images"),
     ("MMDC", "max_epochs", "many", TypeError, "max_epochs must be an int, got 'many'"),
+    *[
+        ("VariationalGMMClustering", *case)
+        for case in (
+            ("embedding_dim", 0, ValueError, "embedding_dim must be at least 1, got 0"),
+            ("embedding_dim", "two", TypeError, "embedding_dim must be an int, got 'two'"),
+            ("hidden_sizes", (), ValueError, "1 ints at least, got ()"),
+            ("hidden_sizes", (16, 0), ValueError, "hidden_sizes must be at least 1, got 0"),
+            ("likelihood", "poisson", ValueError, "likelihood must be one of ('auto', "),
+            ("likelihood", "bernoulli", ValueError, "got scaling='auto' and values from"),
+            ("lambda_recons", -1, ValueError, "lambda_recons must be a finite number in [0, inf]"),
+            ("lambda_recons", "much", TypeError, "lambda_recons must be a number, got 'much'"),
+            ("lambda_aug", (), ValueError, "lambda_aug must be a number or (epoch, number) pairs"),
+            ("lambda_aug", (1, 2), ValueError, "such as ((0, 0.01), (40, 0.5)), got (1, 2)"),
+            ("lambda_aug", ((1, 0.5),), ValueError, "begin at 0 and rise, got ((1, 0.5),)"),
+            ("lambda_aug", ((0, 1), (0, 2)), ValueError, "begin at 0 and rise"),
+            ("lambda_aug", ((0, -2),), ValueError, "a weight of lambda_aug must be a finite"),
+            ("lambda_aug", ((0.5, 1),), TypeError, "an epoch of lambda_aug must be an int"),
+            ("aug_terms", "all", ValueError, "aug_terms must be one of ('both', 'l2', 'w2')"),
+            ("augmentation", "flip", ValueError, "augmentation must be one of ('auto', None, "),
+            ("augmentation", "rotation", ValueError, "pass image_shape if its rows are images"),
+            ("augmented_elbo", 1, TypeError, "augmented_elbo must be True or False, got 1"),
+            ("posterior_mass", 0, ValueError, "posterior_mass must be a finite number in (0, 1]"),
+            ("posterior_mass", 1.5, ValueError, "posterior_mass must be a finite number in (0, 1]"),
+            ("n_init", 0, ValueError, "n_init must be at least 1, got 0"),
+            ("init_epochs", -1, ValueError, "init_epochs must be at least 0, got -1"),
+            ("network", "conv", ValueError, "pass image_shape if its rows are images"),
+        )
+    ],
 ]
 
 
@@ -577,7 +605,10 @@ def test_units_of_columns_do_not_matter(name):
 
 
 #: Settings that learn to decode.
-LONGER = {"StatDEC": dict(pretrain_epochs=150)}
+LONGER = {
+    "StatDEC": dict(pretrain_epochs=150),
+    "VariationalGMMClustering": dict(max_epochs=60),
+}
 
 
 @unconverged

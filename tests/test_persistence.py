@@ -167,8 +167,24 @@ class Trunk(torch.nn.Sequential):
         super().__init__(torch.nn.Linear(int(np.prod(input_shape)), width))
 
 
+class TiedGaussian(Tied):
+    """The same with variances beside its means, for a Gaussian likelihood."""
+
+    def __init__(self, input_shape, width=4):
+        super().__init__(input_shape, width)
+        self.variance = torch.nn.Linear(width, self.first.in_features)
+
+    def decode(self, z):
+        return torch.cat([super().decode(z), self.variance(z)], dim=1)
+
+
 #: Networks that methods take.
-NETWORKS = {"DCCS": Tied, "MMDC": Trunk, "StatDEC": Tied}
+NETWORKS = {
+    "DCCS": Tied,
+    "MMDC": Trunk,
+    "StatDEC": Tied,
+    "VariationalGMMClustering": TiedGaussian,
+}
 
 
 @every_estimator
@@ -181,9 +197,9 @@ def test_a_network_of_ones_own_must_be_passed(name, tmp_path):
     with pytest.raises(LoadError, match="pass network to load: functions are not saved"):
         skdeepcluster.load(path)
     assert_same(skdeepcluster.load(path, network=network), model, blobs())
-    with pytest.raises(LoadError, match=r"model.*(size mismatch|Error\(s\) in loading)"):
+    with pytest.raises(LoadError, match=r"model.*(size mismatch|Error\(s\) in loading|shapes)"):
         skdeepcluster.load(path, network=lambda shape: network(shape, width=3))
-    with pytest.raises(LoadError, match=r"model.*Error\(s\) in loading"):
+    with pytest.raises(LoadError, match=r"model.*(Error\(s\) in loading|shapes)"):
         skdeepcluster.load(path, network=lambda shape: MLPAutoencoder(shape, 2, (4, 4)))
     with pytest.raises(LoadError, match="network must be one of"):
         skdeepcluster.load(path, network="other")

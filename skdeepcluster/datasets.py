@@ -1,0 +1,55 @@
+"""Data to try the methods on."""
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+__all__ = ["make_circle_arcs"]
+
+#: Where an arc begins and ends, in half circles from the point next to the origin.
+ARC = (0.25, 1.1)
+
+
+def make_circle_arcs(
+    n_samples: int = 10_000, n_arcs: int = 5, *, noise: float = 0.05, random_state=None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make points on the arcs of circles that bend about each other like the arms of a whirl.
+
+    Each arc is a bit more than half of a circle of radius 1 whose centre is at the distance 1 from
+    the origin: it begins near the origin and bends around the outer end of the next arc.
+
+    Parameters
+    ----------
+    n_samples : int, default=10000
+        Number of points, spread over the arcs as evenly as possible.
+    n_arcs : int, default=5
+    noise : float, default=0.05
+        Standard deviation of the points about their arc.
+    random_state : int, RandomState or None, default=None
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, 2), float64
+        In random order.
+    y : ndarray of shape (n_samples,), int
+        The arc of each point.
+
+    References
+    ----------
+    Variational Clustering, section V-A and Fig. 3, after the picture in N. Dilokthanakul et al.,
+    "Deep Unsupervised Clustering with Gaussian Mixture Variational Autoencoders" (2016); neither
+    gives the circles, so these are ours.
+
+    Examples
+    --------
+    >>> from skdeepcluster.datasets import make_circle_arcs
+    >>> X, y = make_circle_arcs(100, random_state=0)
+    >>> X.shape, sorted(set(y.tolist()))
+    ((100, 2), [0, 1, 2, 3, 4])
+    """
+    rng = check_random_state(random_state)
+    y = rng.permutation(np.arange(n_samples) % n_arcs)
+    direction = 2 * np.pi * y / n_arcs
+    angle = direction + np.pi * (1 + rng.uniform(*ARC, n_samples))
+    X = np.column_stack([np.cos(angle), np.sin(angle)])
+    X += np.column_stack([np.cos(direction), np.sin(direction)])
+    return X + rng.normal(scale=noise, size=X.shape), y

@@ -1,0 +1,592 @@
+"""VariationalGMMClustering: its model against independent calculations, and what it generates."""
+
+import contextlib
+
+import numpy as np
+import pytest
+import torch
+from estimators import blobs, images
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+from skorch.callbacks import Callback
+
+from skdeepcluster import VariationalGMMClustering
+from skdeepcluster.augmentation import feature_noise
+from skdeepcluster.networks import MixtureConv, MixtureLatent, MixtureMLP
+from skdeepcluster.networks._mixture_conv import plan_for
+from skdeepcluster.objectives import (
+    bernoulli_log_likelihood,
+    gaussian_kl,
+    gaussian_log_likelihood,
+    mixture_elbo,
+    smallest_set,
+    squared_wasserstein,
+)
+
+# Clusters are not what most of these are about: few epochs may leave some empty.
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+SMALL = {
+    "hidden_sizes": (32, 32),
+    "embedding_dim": 3,
+    "n_init": 1,
+    "max_epochs": 3,
+    "random_state": 0,
+    "precision": "float32",
+}
+
+
+def make(n_clusters=3, **params):
+    return VariationalGMMClustering(n_clusters, **{**SMALL, **params})
+
+
+def draws(seed, *shape):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def tensor(array):
+    return torch.as_tensor(array, dtype=torch.float32)
+
+
+# ------------------------------------------------------------------ terms
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_likelihoods_against_scipy(seed):
+    rng = np.random.default_rng(seed)
+    x, mean, variance = rng.random((4, 2, 3)), draws(seed, 4, 2, 3), rng.random((4, 2, 3)) + 0.1
+    expected = stats.norm(mean, np.sqrt(variance)).logpdf(x).sum(axis=(1, 2))
+    got = gaussian_log_likelihood(tensor(x), tensor(mean), tensor(variance))
+    assert_allclose(got, expected, rtol=1e-4)
+    pixels = rng.integers(0, 2, (4, 2, 3))
+    expected = stats.bernoulli(1 / (1 + np.exp(-mean))).logpmf(pixels).sum(axis=(1, 2))
+    assert_allclose(bernoulli_log_likelihood(tensor(pixels), tensor(mean)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_bernoulli_is_finite_for_sure_and_wrong_pixels(value):
+    x = torch.full((1, 5), value)
+    for logit in (-1e4, 0.0, 1e4):
+        logits = torch.full((1, 5), logit, requires_grad=True)
+        result = bernoulli_log_likelihood(x, logits)
+        result.sum().backward()
+        assert torch.isfinite(result).all()
+        assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kl_against_its_integral(seed):
+    rng = np.random.default_rng(seed)
+    mean, prior_mean = draws(seed, 2)
+    variance, prior_variance = rng.random(2) + 0.2
+    grid = np.linspace(-15, 15, 200_001)
+    q = stats.norm(mean, np.sqrt(variance))
+    p = stats.norm(prior_mean, np.sqrt(prior_variance))
+    expected = np.trapezoid(q.pdf(grid) * (q.logpdf(grid) - p.logpdf(grid)), grid)
+    one = [tensor([v]) for v in (mean, variance, prior_mean, prior_variance)]
+    assert gaussian_kl(*one).item() == pytest.approx(expected, rel=1e-4)
+    # Dimensions are independent: their divergences add up.
+    assert gaussian_kl(*(v.repeat(3) for v in one)).item() == pytest.approx(3 * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_wasserstein_distance_against_quantiles(seed):
+    mean, other = draws(seed, 2)
+    std, other_std = np.random.default_rng(seed).random(2) + 0.2
+    share = (np.arange(200_000) + 0.5) / 200_000
+    apart = stats.norm(mean, std).ppf(share) - stats.norm(other, other_std).ppf(share)
+    got = squared_wasserstein(*(tensor([v]) for v in (mean, std, other, other_std)))
+    assert got.item() == pytest.approx((apart**2).mean(), rel=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_elbo_against_numpy(seed):
+    logits, log_likelihood = draws(seed, 5, 4), draws(seed + 10, 5, 4)
+    kl = np.abs(draws(seed + 20, 5, 4))
+    q = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    entropy = stats.entropy(q, axis=1)
+    expected = (q * (0.3 * log_likelihood - kl)).sum(axis=1) + entropy - np.log(4)
+    terms = mixture_elbo(tensor(np.log(q)), tensor(log_likelihood), tensor(kl), 0.3)
+    assert_allclose(terms["elbo"], expected, rtol=1e-4, atol=1e-5)
+    assert_allclose(terms["entropy"], entropy, rtol=1e-4)
+
+
+def test_elbo_is_largest_at_the_true_posterior():
+    """With z fixed, q(k|x) of Bayes' rule gives the log of the sum over components."""
+    log_likelihood, kl = tensor(draws(0, 5, 4)), tensor(np.abs(draws(1, 5, 4)))
+    best = (log_likelihood - kl).log_softmax(dim=1)
+    expected = (log_likelihood - kl).logsumexp(dim=1) - np.log(4)
+    top = mixture_elbo(best, log_likelihood, kl)["elbo"]
+    assert_allclose(top, expected, rtol=1e-5)
+    for seed in range(5):
+        other = (best + 0.3 * tensor(draws(seed, 5, 4))).log_softmax(dim=1)
+        assert (mixture_elbo(other, log_likelihood, kl)["elbo"] < top).all()
+
+
+def test_components_without_probability_count_as_nothing():
+    log_q = torch.tensor([[0.0, -torch.inf]], requires_grad=True)
+    wrong = torch.tensor([[-3.0, torch.nan]])
+    terms = mixture_elbo(log_q, wrong, torch.tensor([[1.0, torch.inf]]))
+    assert terms["elbo"].item() == pytest.approx(-4 - np.log(2))
+
+
+@pytest.mark.parametrize("mass", [0.3, 0.9, 0.99, 1.0])
+def test_smallest_set_holds_the_mass_and_not_more(mass):
+    q = np.random.default_rng(0).dirichlet(np.full(6, 0.5), size=200)
+    kept = smallest_set(tensor(np.log(q)), mass).numpy()
+    for row, chosen in zip(q, kept, strict=True):
+        assert row[chosen].sum() >= mass - 1e-6
+        if mass < 1:
+            assert row[chosen].sum() - row[chosen].min() < mass
+            assert chosen.all() or row[chosen].min() >= row[~chosen].max()
+
+
+# ------------------------------------------------------------------ the model
+
+
+def float64_model(model, x):
+    """Weights of a fitted MLP, run in float64: q, means and variances, what is decoded."""
+    module = {k: v.double().numpy() for k, v in model.net_.module_.state_dict().items()}
+    latent = {k: v.double().numpy() for k, v in model.net_.latent_.state_dict().items()}
+
+    def layers(h, name, state, n, last_linear=False):
+        for i in range(0, 2 * n, 2):
+            h = h @ state[f"{name}.{i}.weight"].T + state[f"{name}.{i}.bias"]
+            h = h if last_linear and i == 2 * n - 2 else np.maximum(h, 0)
+        return h
+
+    def softplus(v):
+        return np.logaddexp(0, v)
+
+    logits = layers(x, "assignment", module, 2) @ latent["assignment.weight"].T
+    logits += latent["assignment.bias"]
+    q = np.exp(logits - logits.max(axis=1, keepdims=True))
+    q /= q.sum(axis=1, keepdims=True)
+    h = layers(x, "posterior", module, 1) @ latent["features.weight"].T + latent["features.bias"]
+    h = np.maximum(h[:, None] + latent["component"], 0)
+    out = h @ latent["posterior_out.weight"].T + latent["posterior_out.bias"]
+    mean, raw = np.split(out, 2, axis=2)
+    prior = latent["prior_out.weight"].T + latent["prior_out.bias"]
+    prior_mean, prior_raw = np.split(prior, 2, axis=1)
+    floor = 1e-4
+    return {
+        "q": q,
+        "mean": mean,
+        "variance": softplus(raw) + floor,
+        "prior_mean": prior_mean,
+        "prior_variance": softplus(prior_raw) + floor,
+        "decode": lambda z: layers(z, "decoder", module, 3, last_linear=True),
+    }
+
+
+def row_elbos(parts, x, z, gaussian):
+    """ELBO of each row and component for z of shape (n, K, e), without q."""
+    output = parts["decode"](z)
+    if gaussian:
+        mean, raw = np.split(output, 2, axis=2)
+        std = np.sqrt(np.logaddexp(0, raw) + 1e-4)
+        likelihood = stats.norm(mean, std).logpdf(x[:, None]).sum(axis=2)
+    else:
+        log_p = -np.logaddexp(0, -output)
+        likelihood = (x[:, None] * log_p + (1 - x[:, None]) * (log_p - output)).sum(axis=2)
+    v, s = parts["variance"], parts["prior_variance"]
+    kl = 0.5 * (np.log(s / v) + (v + (parts["mean"] - parts["prior_mean"]) ** 2) / s - 1)
+    return likelihood, kl.sum(axis=2)
+
+
+@pytest.mark.parametrize("gaussian", [True, False])
+def test_everything_at_prediction_against_float64(gaussian):
+    X = blobs() if gaussian else images()
+    model = make(max_epochs=5).fit(X)
+    x = (X - X.mean(axis=0)) / X.std(axis=0) if gaussian else X.reshape(len(X), -1) / 255
+    parts = float64_model(model, x)
+    assert_allclose(model.predict_proba(X), parts["q"], rtol=1e-3, atol=1e-6)
+    best = parts["mean"][np.arange(len(x)), parts["q"].argmax(axis=1)]
+    assert_allclose(model.transform(X), best, rtol=1e-3, atol=1e-4)
+    assert_allclose(model.cluster_centers_, parts["prior_mean"], rtol=1e-4, atol=1e-6)
+    assert_allclose(model.covariances_, parts["prior_variance"], rtol=1e-4)
+    likelihood, kl = row_elbos(parts, x, parts["mean"], gaussian)
+    q = parts["q"]
+    expected = (q * (likelihood - kl)).sum(axis=1) + stats.entropy(q, axis=1) - np.log(3)
+    assert_allclose(model.score_samples(X), expected, rtol=1e-3, atol=1e-3)
+    assert model.score(X) == pytest.approx(expected.mean(), rel=1e-3, abs=1e-3)
+    decoded = parts["decode"](best)
+    if gaussian:
+        decoded = decoded[:, :4] * X.std(axis=0) + X.mean(axis=0)
+    else:
+        decoded = 255 / (1 + np.exp(-decoded.reshape(X.shape)))
+    assert_allclose(model.inverse_transform(model.transform(X)), decoded, rtol=1e-3, atol=0.05)
+    assert_array_equal(model.reconstruct(X), model.inverse_transform(model.transform(X)))
+
+
+def loss_parts(net, x, n=400, **changed):
+    """Mean and standard error of the terms that training steps draw."""
+    for name, value in changed.items():
+        setattr(net, name, value)
+    net.module_.eval()
+    with torch.no_grad():
+        rows = [net._objective(x, None, 1.0, 0.0) for _ in range(n)]
+    losses = np.array([row["loss"].item() for row in rows])
+    return losses.mean(), losses.std() / np.sqrt(n)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_exact_expectation_against_drawing_components(seed):
+    X = blobs()
+    model = make(max_epochs=2, random_state=seed).fit(X)
+    x = (X - X.mean(axis=0)) / X.std(axis=0)
+    torch.manual_seed(seed)
+    got, error = loss_parts(model.net_, tensor(x))
+    parts = float64_model(model, x)
+    rng = np.random.default_rng(seed)
+    estimates = []
+    for _ in range(400):
+        noise = rng.normal(size=parts["mean"].shape)
+        likelihood, kl = row_elbos(
+            parts, x, parts["mean"] + np.sqrt(parts["variance"]) * noise, gaussian=True
+        )
+        k = (rng.random((len(x), 1)) > parts["q"].cumsum(axis=1)).sum(axis=1)  # one drawn a row
+        rows = np.arange(len(x))
+        values = likelihood[rows, k] - kl[rows, k] - np.log(parts["q"][rows, k]) - np.log(3)
+        estimates.append(values.mean())
+    own_error = np.std(estimates) / np.sqrt(len(estimates))
+    assert abs(-got - np.mean(estimates)) < 5 * np.hypot(error, own_error)
+
+
+def test_one_component_without_augmentation_is_a_plain_autoencoder():
+    """The ELBO of a variational autoencoder, written out: no components anywhere."""
+    X = images()
+    model = make(1, augmentation=None, lambda_aug=0.0, lambda_recons=1.0, max_epochs=2).fit(X)
+    net = model.net_
+    x = tensor(X[:, None] / 255)
+    torch.manual_seed(0)
+    loss = net._objective(x, None, 1.0, 0.0)["loss"].item()
+    torch.manual_seed(0)
+    h = net.module_.posterior(x.flatten(1))
+    h = (net.latent_.features(h) + net.latent_.component[0]).relu()
+    mean, raw = net.latent_.posterior_out(h).chunk(2, dim=1)
+    q = torch.distributions.Normal(mean, (torch.nn.functional.softplus(raw) + 1e-4).sqrt())
+    z = mean + q.stddev * torch.randn(len(x), 1, 3)[:, 0]
+    prior = torch.distributions.Normal(
+        tensor(model.cluster_centers_[0]), tensor(model.covariances_[0]).sqrt()
+    )
+    pixels = torch.nn.functional.binary_cross_entropy_with_logits(
+        net.module_.decode(z), x, reduction="none"
+    )
+    kl = torch.distributions.kl_divergence(q, prior).sum(dim=1)
+    assert loss == pytest.approx((pixels.sum(dim=(1, 2, 3)) + kl).mean().item(), rel=1e-5)
+
+
+def test_posterior_mass_of_a_sharp_assignment_changes_little():
+    X = blobs()
+    model = make(max_epochs=5).fit(X)
+    x = tensor((X - X.mean(axis=0)) / X.std(axis=0))
+    with torch.no_grad():  # nearly one-hot
+        model.net_.latent_.assignment.weight *= 100
+    exact, error = loss_parts(model.net_, x)
+    truncated, other_error = loss_parts(model.net_, x, posterior_mass=0.999)
+    assert truncated == pytest.approx(exact, abs=0.02 + 5 * np.hypot(error, other_error))
+    model.net_.posterior_mass = 0.5
+    row = model.net_._objective(x, None, 1.0, 0.0)
+    assert row["decoded"].item() == pytest.approx(1 / 3)
+
+
+def test_gradient_of_a_truncated_step_is_finite():
+    model = make(4, posterior_mass=0.6, max_epochs=2).fit(blobs())
+    assert all(np.isfinite(row["loss"]) for row in model.history_)
+    assert all(row["decoded"] <= 1 for row in model.history_)
+    for parameter in model.net_.latent_.parameters():
+        assert torch.isfinite(parameter).all()
+
+
+# ------------------------------------------------------------------ augmentation and schedules
+
+
+def test_weights_follow_their_schedules():
+    model = make(
+        lambda_recons=((0, 0.5), (2, 0.1)), lambda_aug=((0, 0.0), (1, 3.0)), max_epochs=4
+    ).fit(blobs())
+    assert [row["lambda_recons"] for row in model.history_] == [0.5, 0.5, 0.1, 0.1]
+    assert [row["lambda_aug"] for row in model.history_] == [0.0, 3.0, 3.0, 3.0]
+    row = make(lambda_recons=((0, 0.5),)).fit(blobs()).history_[-1]
+    elbo = 0.5 * row["log_likelihood"] - row["kl"] + row["entropy"] - np.log(3)
+    assert row["loss"] == pytest.approx(-elbo, rel=1e-4)
+
+
+def test_terms_of_the_augmentation_loss_count_as_asked():
+    for terms, names in {"both": ("l2", "w2"), "l2": ("l2",), "w2": ("w2",)}.items():
+        model = make(augmentation=feature_noise, aug_terms=terms, lambda_aug=2.0).fit(blobs())
+        row = model.history_[-1]
+        elbo = row["log_likelihood"] - row["kl"] + row["entropy"] - np.log(3)
+        expected = -elbo + 2 * sum(row[name] for name in names)
+        assert row["loss"] == pytest.approx(expected, rel=1e-4)
+        assert row["l2"] > 0
+        assert row["w2"] > 0
+
+
+def test_an_augmentation_that_changes_nothing_has_no_loss():
+    model = make(augmentation=lambda x: x.clone()).fit(blobs())
+    assert model.history_[-1]["l2"] == model.history_[-1]["w2"] == 0
+
+
+def test_augmented_rows_join_the_bound_only_if_asked():
+    far = {"augmentation": lambda x: x + 100.0, "lambda_aug": 0.0}
+    without = make(**far).fit(blobs()).history_[-1]["log_likelihood"]
+    assert make(augmented_elbo=True, **far).fit(blobs()).history_[-1]["log_likelihood"] < without
+
+
+@pytest.mark.parametrize("name", ["rotation", "brightness", "affine", "strokes", "auto", None])
+def test_augmentations_by_name(name):
+    model = make(2, augmentation=name).fit(images())
+    assert ("l2" in model.history_[-1]) == (name is not None)
+    assert_array_equal(model.labels_, model.predict(images()))
+
+
+def test_likelihood_is_weighed_by_the_size_of_images():
+    weight = make(2).fit(images()).history_[-1]["lambda_recons"]
+    assert weight == pytest.approx(np.sqrt(784 / 24))
+    assert make(2).fit(blobs()).history_[-1]["lambda_recons"] == 1
+
+
+# ------------------------------------------------------------------ starts and resuming
+
+
+def test_the_best_start_goes_on():
+    model = make(n_init=4, init_epochs=3, max_epochs=1, learning_rate=0.01).fit(blobs())
+    starts = [row["loss"] for row in model.history_ if row["phase"] == "start"][2::3]
+    assert len(starts) == 4
+    first = model.history_[-1]["loss"]
+    # One more epoch from the best improves on it, and is nearer to it than to the others.
+    assert first < np.median(starts)
+    assert model.n_iter_ == 1
+
+
+class Stop(Callback):
+    """Interrupts as a user would, once."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def on_batch_end(self, net, **kwargs):
+        self.after -= kwargs["training"]
+        if self.after == 0:
+            net.interrupt_.requested = True
+
+
+@pytest.mark.parametrize("after", [3, 16, 20, 40, 50])
+def test_a_run_that_is_interrupted_ends_as_if_it_had_not_been(after, tmp_path):
+    X = blobs()
+    params = {"n_init": 3, "init_epochs": 2, "max_epochs": 3, "augmentation": feature_noise}
+    params["lambda_aug"] = ((0, 0.1), (1, 2.0))
+    expected = make(**params).fit(X)
+    with pytest.raises(KeyboardInterrupt):
+        make(**params, checkpoint=tmp_path, callbacks=[Stop(after)]).fit(X)
+    model = make(**params, checkpoint=tmp_path).fit(X)
+    assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
+    assert_array_equal(model.cluster_centers_, expected.cluster_centers_)
+    losses = [[row["loss"] for row in m.history_] for m in (model, expected)]
+    assert losses[0] == losses[1]
+
+
+# ------------------------------------------------------------------ generating
+
+
+@pytest.fixture(scope="module")
+def separated():
+    X = blobs()
+    params = {"hidden_sizes": (64, 64), "n_init": 6, "init_epochs": 8, "max_epochs": 15}
+    return make(learning_rate=0.01, **params).fit(X), X
+
+
+def test_samples_come_from_the_cluster_asked_for(separated):
+    model, _ = separated
+    for cluster in range(3):
+        X, labels = model.sample(100, cluster=cluster)
+        assert_array_equal(labels, cluster)
+        assert (model.predict(X) == cluster).mean() >= 0.95
+
+
+def test_samples_are_like_those_of_a_mixture(separated):
+    model, X = separated
+    drawn, labels = model.sample(300)
+    assert drawn.shape == (300, 4)
+    assert drawn.dtype == np.float32
+    assert (np.diff(labels) >= 0).all()  # grouped, as scikit-learn's mixtures do
+    assert (np.bincount(labels, minlength=3) > 60).all()
+    assert_array_equal(model.sample(300)[0], drawn)  # random_state is an int
+    # In the units of X, near its clusters.
+    for cluster in range(3):
+        own = X[model.labels_ == cluster].mean(axis=0)
+        assert_allclose(drawn[labels == cluster].mean(axis=0), own, atol=0.5)
+    assert not np.array_equal(
+        make(max_epochs=0).fit(X).sample(3)[0],
+        make(max_epochs=0, random_state=None).fit(X).sample(3)[0],
+    )
+
+
+def test_samples_of_images_have_their_shape():
+    X, labels = make(2).fit(images()).sample(3)
+    assert X.shape == (3, 6, 4)
+    assert labels.shape == (3,)
+    assert X.min() >= 0
+    assert X.max() <= 255
+
+
+@pytest.mark.parametrize("space", ["z", "k"])
+def test_interpolation_goes_from_end_to_end(separated, space):
+    model, _ = separated
+    path = model.interpolate(0, 2, space=space, steps=5)
+    assert path.shape == (5, 4)
+    ends = model.inverse_transform(model.cluster_centers_[[0, 2]])
+    assert_allclose(path[[0, -1]], ends, atol=1e-4)
+    points = model.cluster_centers_ if space == "z" else np.eye(3)
+    assert_allclose(model.interpolate(points[0], points[2], space=space, steps=5), path, atol=1e-4)
+    middle = model.interpolate((points[0] + points[2]) / 2, 1, space=space, steps=1)
+    assert_allclose(middle[0], path[2], atol=1e-3)
+
+
+def test_generative_methods_refuse(separated):
+    model, _ = separated
+    with pytest.raises(ValueError, match="from 0 to 2, got 3"):
+        model.sample(2, cluster=3)
+    with pytest.raises(ValueError, match="n_samples must be at least 1, got 0"):
+        model.sample(0)
+    with pytest.raises(TypeError, match=r"cluster must be an int, got 0\.5"):
+        model.sample(2, cluster=0.5)
+    with pytest.raises(ValueError, match=r"shape \(3,\) in space 'z', got the shape \(2,\)"):
+        model.interpolate([0, 1], 1)
+    with pytest.raises(ValueError, match="weights that sum to one"):
+        model.interpolate([1, 1, 1], 1, space="k")
+    with pytest.raises(ValueError, match=r"space must be one of \('z', 'k'\), got 'x'"):
+        model.interpolate(0, 1, space="x")
+
+
+# ------------------------------------------------------------------ networks
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (1, 16, 16), (3, 96, 96), (1, 33, 20), (1, 1, 1)]
+)
+def test_convolutional_networks_give_back_the_shape_of_the_input(shape):
+    network = MixtureConv(shape, embedding_dim=4, n_outputs=2)
+    h, h_posterior = network.encode(torch.rand(2, *shape))
+    assert h.shape == h_posterior.shape
+    assert h.shape[0] == 2
+    assert network.decode(torch.rand(2, 4)).shape == (2, 2 * shape[0], *shape[1:])
+
+
+def test_table_ii():
+    """Sizes that the table prints."""
+    grey = MixtureConv((1, 28, 28))
+    x, sides = torch.rand(1, 1, 28, 28), []
+    for layer in grey.assignment:
+        x = layer(x)
+        if isinstance(layer, torch.nn.Conv2d):
+            sides.append((x.shape[1], x.shape[2]))
+    assert sides == [(64, 26), (64, 24), (64, 22), (128, 10), (128, 8), (128, 6), (256, 2)]
+    widths = [m.out_features for m in grey.decoder if isinstance(m, torch.nn.Linear)]
+    assert widths == [512, 3 * 3 * 256]
+    assert grey.posterior is not None
+    colour = MixtureConv((3, 32, 32))
+    assert colour.encode(torch.rand(1, 3, 32, 32))[0].shape[1] == 4 * 4 * 192
+    assert colour.posterior is None  # one encoder for both
+    assert colour.prior_sizes == (64, 64)
+    faces = MixtureConv.faces((3, 32, 32))
+    assert faces.encode(torch.rand(1, 3, 32, 32))[0].shape[1] == 2 * 2 * 32
+    toy = MixtureMLP.toy((2,))
+    assert (toy.posterior_sizes, toy.prior_sizes) == ((10,), (120,))
+    assert toy.assignment[0].out_features == 120
+    assert plan_for((1, 28, 28)).posterior == (256, 512)
+    with pytest.raises(ValueError, match=r"32 x 32 pixels, got \(28, 28\)"):
+        MixtureConv.faces((1, 28, 28))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_layer_for_features_and_component_is_a_layer_on_their_concatenation(seed):
+    torch.manual_seed(seed)
+    latent = MixtureLatent(3, 5, 5, embedding_dim=2, posterior_sizes=(7, 6))
+    h = torch.randn(4, 5)
+    mean, variance = latent.posterior(latent.project(h))
+    weight = torch.cat([latent.features.weight, latent.component.T], dim=1)
+    for k in range(3):
+        both = torch.cat([h, torch.eye(3)[k].repeat(4, 1)], dim=1)
+        hidden = (both @ weight.T + latent.features.bias).relu()
+        out = latent.posterior_out(latent.hidden[0](hidden).relu())
+        assert_allclose(mean[:, k].detach(), out[:, :2].detach(), rtol=1e-4, atol=1e-6)
+    assert (variance > 0).all()
+
+
+@pytest.mark.parametrize("network", ["conv", "toy"])
+def test_networks_by_name(network):
+    X = images() if network == "conv" else blobs(n_features=2)
+    model = make(2, network=network, embedding_dim="auto", max_epochs=1).fit(X)
+    assert model.transform(X).shape[1] == (32 if network == "conv" else 2)
+    assert_array_equal(model.predict(X), model.labels_)
+
+
+def test_a_network_of_ones_own():
+    class Own(torch.nn.Module):
+        posterior_sizes = (12,)
+
+        def __init__(self, shape):
+            super().__init__()
+            self.down = torch.nn.Linear(24, 9)
+            self.up = torch.nn.Linear(3, 24)
+
+        def encode(self, x):
+            return self.down(x.flatten(1)).relu()
+
+        def decode(self, z):
+            return self.up(z).unflatten(1, (1, 6, 4))
+
+    model = make(2, network=Own).fit(images())
+    assert model.net_.latent_.features.out_features == 12
+    assert_array_equal(model.predict(images()), model.labels_)
+    with pytest.raises(ValueError, match=r"decode must give the shape \(2, 2, 6, 4\)"):
+        make(2, network=Own, likelihood="gaussian").fit(images())
+    Own.encode = lambda self, x: x
+    with pytest.raises(ValueError, match=r"features of shape \(n, f\), .*\[\(2, 1, 6, 4\)"):
+        make(2, network=Own).fit(images())
+
+
+# ------------------------------------------------------------------ numbers that stay finite
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_pixels_all_black_or_all_white(value):
+    X = np.full((30, 4, 4), value, dtype=np.uint8)
+    X[:, 0, 0] = np.arange(30) % 2 * 255
+    model = make(2, max_epochs=20, learning_rate=0.01).fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    assert np.isfinite(model.sample(5)[0]).all()
+
+
+def test_a_mask_of_probabilities_is_not_one_of_pixels():
+    with pytest.raises(ValueError, match="numbers in \\[0, 1\\]"):
+        make(2, likelihood="bernoulli", scaling=None).fit(blobs())
+    X = np.random.default_rng(0).random((30, 5))
+    model = make(2, likelihood="bernoulli", scaling=None).fit(X)
+    assert model.inverse_transform(model.transform(X)).max() <= 1
+
+
+@pytest.mark.slow
+def test_ten_thousand_steps_at_ten_times_the_learning_rate():
+    from sklearn.datasets import load_digits
+
+    X = load_digits().images
+    rate = VariationalGMMClustering().learning_rate
+    model = make(10, learning_rate=10 * rate, batch_size=180, max_epochs=1000)
+    with contextlib.suppress(FloatingPointError):  # that says so, at most
+        model.fit(X)
+        assert np.isfinite(model.predict_proba(X)).all()
+
+
+@pytest.mark.gpu
+def test_posterior_mass_on_cuda_agrees_with_the_cpu():
+    X = blobs()
+    on_cpu = make(device="cpu", posterior_mass=0.99).fit(X)
+    on_cuda = make(device="cuda", posterior_mass=0.99).fit(X)
+    losses = [[row["loss"] for row in m.history_] for m in (on_cpu, on_cuda)]
+    # Different random numbers, the same objective.
+    assert_allclose(losses[0], losses[1], rtol=0.5)
+    assert_array_equal(on_cuda.labels_, on_cuda.predict(X))
