@@ -381,7 +381,7 @@ class DCCS(DeepClusterer):
         Weight :math:`\beta_{Adv}` of the critic in the encoder's objective. The critic is trained
         whatever it is. What counts is the weights' proportion: where `beta_aug` is large against
         it, clusters stay merged for long. The paper has 0.5, 2 (4 for photographs) and 1 for the
-        three weights, with a tenth of the learning rate and a hundred times the steps.
+        three weights, with a tenth of the learning rate and up to 3,000 epochs.
     gradient_penalty : float, default=10.0
         Weight :math:`\lambda` of the critic's gradient penalty.
     n_critic : int, default=4

@@ -171,7 +171,12 @@ def _load_modules(net, tensors: dict[str, torch.Tensor]) -> None:
         prefix = f"{name}."
         own = {key.removeprefix(prefix): tensors.pop(key)
                for key in list(tensors) if key.startswith(prefix)}  # fmt: skip
-        getattr(net, f"{name}_").load_state_dict(own)
+        module = getattr(net, f"{name}_")
+        module.load_state_dict(own)
+        # Batch normalisation takes a count that is missing for zero.
+        missing = module.state_dict().keys() - own.keys()
+        if missing:
+            raise ValueError(f"it has no {', '.join(sorted(missing))}.")
     if tensors:
         raise ValueError(f"unknown tensors {sorted(tensors)}.")
 
