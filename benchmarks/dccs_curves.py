@@ -26,7 +26,9 @@ SETTINGS = {
     "M4 without style": {"n_style": 0},
     "M4 Sobel": {"color": "sobel"},
     "M4 decoder": {"information": "decoder"},
-    "M4 paper's rate": {"learning_rate": 1e-4},
+    "M4 paper": {"beta_aug": 2.0, "beta_adv": 1.0, "learning_rate": 1e-4},
+    "M4 paper, 5e-4": {"beta_aug": 2.0, "beta_adv": 1.0, "learning_rate": 5e-4},
+    "M4 5e-4": {"learning_rate": 5e-4},
 }
 
 #: What suits a data set beside the defaults: clothes and photographs may be mirrored.
@@ -34,7 +36,7 @@ DATASETS = {
     "digits": {},
     "mnist": {},
     "fashion_mnist": {"horizontal_flip": True},
-    "cifar10": {"horizontal_flip": True, "beta_aug": 4.0},
+    "cifar10": {"horizontal_flip": True},
 }
 
 

@@ -52,6 +52,10 @@ SCORE_DRAWS = 1 << 14
 #: Sides in pixels from which images get convolutions, and from which residual blocks.
 SMALLEST_SIDE, RESIDUAL_SIDE = 4, 32
 
+#: Areas of random crops, as shares of an image, and the side in pixels below which those of small
+#: images are taken.
+CROP_AREA, SMALL_CROP_AREA, SMALL_SIDE = (0.4, 1.0), (0.7, 1.0), 16
+
 
 class DCCSNet(ClusteringNet):
     """The training side of :class:`DCCS`; see there for the parameters."""
@@ -370,12 +374,14 @@ class DCCS(DeepClusterer):
         Weight :math:`\beta_{MI}`. 0 leaves the discriminator out.
     beta_reconstruction : float, default=5.0
         Weight of the decoder's objective.
-    beta_aug : float, default=2.0
-        Weight :math:`\beta_{Aug}`; the paper has 4 for photographs. 0 leaves augmentation out. The
-        documentation shows how to choose it by looking at z.
-    beta_adv : float, default=1.0
+    beta_aug : float, default=1.0
+        Weight :math:`\beta_{Aug}`. 0 leaves augmentation out. The documentation shows how to choose
+        it by looking at z.
+    beta_adv : float, default=2.0
         Weight :math:`\beta_{Adv}` of the critic in the encoder's objective. The critic is trained
-        whatever it is.
+        whatever it is. What counts is the weights' proportion: where `beta_aug` is large against
+        it, clusters stay merged for long. The paper has 0.5, 2 (4 for photographs) and 1 for the
+        three weights, with a tenth of the learning rate and up to 3,000 epochs.
     gradient_penalty : float, default=10.0
         Weight :math:`\lambda` of the critic's gradient penalty.
     n_critic : int, default=4
@@ -388,9 +394,12 @@ class DCCS(DeepClusterer):
         Random distortion T. "auto" is for images what the following parameters say, for feature
         vectors noise and dropout. A callable maps a batch of scaled rows, (n, C, H, W) or (n, d),
         to another; images are in [0, 1] and, where they are, in colour.
-    crop_area, crop_aspect : (float, float), default=(0.4, 1.0) and (3/4, 4/3)
-        Smallest and largest area of a random crop, as a share of the image, and its width by its
-        height. It is resized to the image's sides.
+    crop_area : "auto" or (float, float), default="auto"
+        Smallest and largest area of a random crop, as a share of the image; it is resized to the
+        image's sides. "auto" is (0.4, 1), but (0.7, 1) below 16 pixels a side: less would leave
+        some five pixels.
+    crop_aspect : (float, float), default=(3/4, 4/3)
+        Smallest and largest width of a crop by its height.
     horizontal_flip : bool, default=False
         Whether half of the images are mirrored. It suits photographs and clothes, not writing.
     brightness, contrast, saturation : float, default=0.4
@@ -403,10 +412,10 @@ class DCCS(DeepClusterer):
         Standard deviation of the noise on feature vectors, in standard deviations of a column.
     feature_dropout : float, default=0.0
         Share of the features that is replaced by the column's mean.
-    tol : float, default=0.02
+    tol : float, default=0.05
         Training ends when the critic's estimate of the Wasserstein distance has come down and its
         mean over `patience` epochs falls by less than this share. 0 takes all epochs.
-    patience : int, default=10
+    patience : int, default=5
         Epochs over which the estimate is smoothed and compared.
     image_shape : tuple of int or None, default=None
         How a row of a two-dimensional X unfolds: ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. None:
@@ -416,14 +425,14 @@ class DCCS(DeepClusterer):
         to [0, 1] by the range seen in `fit`, and standardises columns of features; images are then
         stretched to [-1, 1] for the encoder. None leaves all as it is; "auto" augmentation expects
         images in [0, 1].
-    max_epochs : int, default=200
+    max_epochs : int, default=100
         Bound of the epochs. An epoch has each row once in an encoder's step.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
     batch_size : int, default=64
         Rows in a step of the critic or the encoder, or all rows where there are fewer.
-    learning_rate : float, default=0.0003
-        Learning rate of both Adam optimisers.
+    learning_rate : float, default=0.001
+        Learning rate of both Adam optimisers. The paper has 0.0001, with up to 3,000 epochs.
     device : str, default="auto"
         "auto" is CUDA, then MPS, then the CPU; else a device's name such as "cuda:1".
     precision : "auto", "float32" or "bfloat16", default="auto"
@@ -500,14 +509,14 @@ class DCCS(DeepClusterer):
         information="discriminator",
         beta_mi=0.5,
         beta_reconstruction=5.0,
-        beta_aug=2.0,
-        beta_adv=1.0,
+        beta_aug=1.0,
+        beta_adv=2.0,
         gradient_penalty=10.0,
         n_critic=4,
         critic_sizes=(1024, 512),
         color="grey",
         augmentation="auto",
-        crop_area=(0.4, 1.0),
+        crop_area="auto",
         crop_aspect=(3 / 4, 4 / 3),
         horizontal_flip=False,
         brightness=0.4,
@@ -517,14 +526,14 @@ class DCCS(DeepClusterer):
         channel_shuffle=True,
         feature_noise=0.3,
         feature_dropout=0.0,
-        tol=0.02,
-        patience=10,
+        tol=0.05,
+        patience=5,
         image_shape=None,
         scaling="auto",
-        max_epochs=200,
+        max_epochs=100,
         max_time=None,
         batch_size=64,
-        learning_rate=0.0003,
+        learning_rate=0.001,
         device="auto",
         precision="auto",
         compile=False,
@@ -651,7 +660,8 @@ class DCCS(DeepClusterer):
         check_boolean("channel_shuffle", self.channel_shuffle)
         if not callable(self.augmentation):
             check_choice("augmentation", self.augmentation, ("auto", None))
-        _check_range("crop_area", self.crop_area, maximum=1.0)
+        if self.crop_area != "auto":
+            _check_range("crop_area", self.crop_area, maximum=1.0)
         _check_range("crop_aspect", self.crop_aspect)
 
     def _make_net(self, input_shape, n_samples, **common) -> DCCSNet:
@@ -696,7 +706,7 @@ class DCCS(DeepClusterer):
             patience=self.patience,
             max_epochs=self.max_epochs,
             learning_rate=float(self.learning_rate),  # a NumPy float cannot be checkpointed
-            augment=self._augment(is_image),
+            augment=self._augment(input_shape),
             **common,
         )
 
@@ -709,13 +719,16 @@ class DCCS(DeepClusterer):
         decoder = ResidualDecoder if name == "residual" else ConvDecoder
         return partial(decoder, output_shape=(channels, *input_shape[1:]))
 
-    def _augment(self, is_image: bool) -> Callable | None:
+    def _augment(self, input_shape: tuple[int, ...]) -> Callable | None:
         if self.augmentation != "auto":
             return self.augmentation
-        if not is_image:
+        if len(input_shape) == 1:
             return FeatureAugmentation(self.feature_noise, self.feature_dropout)
+        crop_area = self.crop_area
+        if crop_area == "auto":
+            crop_area = CROP_AREA if min(input_shape[1:]) >= SMALL_SIDE else SMALL_CROP_AREA
         return ImageAugmentation(
-            tuple(self.crop_area),
+            tuple(crop_area),
             tuple(self.crop_aspect),
             bool(self.horizontal_flip),
             self.brightness,

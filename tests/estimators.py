@@ -16,8 +16,8 @@ QUICK = {
         hidden_sizes=(32, 32),
         critic_sizes=(32, 32),
         n_style=4,
-        max_epochs=15,
-        learning_rate=0.003,
+        max_epochs=8,
+        learning_rate=0.005,
         precision="float32",
     ),
     "StatDEC": dict(
