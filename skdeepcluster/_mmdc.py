@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
 from skdeepcluster._training import Batch, ClusteringNet, Phase
-from skdeepcluster._training._data import n_batches
+from skdeepcluster._training._data import TRAINING_BLOCK, n_batches
 from skdeepcluster._training._kmeans import kmeans
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
 from skdeepcluster.augmentation import (
@@ -55,7 +55,9 @@ PAPER_HEAD_STD = 0.01
 #: pixels that there is no border to cut off.
 COLOUR_CROPS, GREY_CROPS, SMALL_CROPS = (5 / 8,), (6 / 7, 5 / 7, 4 / 7), (1, 7 / 8, 6 / 8)
 
-#: Few images get more epochs than the paper's, for so many steps, up to four times as many.
+#: Few images make smaller batches, for about so many steps an epoch, and get more epochs than the
+#: paper's, for so many steps in all, up to four times as many.
+STEPS = 50
 MIN_STEPS = 1500
 
 #: Restarts of the k-means in each epoch of the refinement.
@@ -494,8 +496,8 @@ class MMDC(DeepClusterer):
         Whether the trunk sees the gradients of the brightness instead of the image (Table III).
     refine_after : int, "auto" or None, default="auto"
         Epochs before the refinement; None leaves it out. "auto" is 7/8 of the epochs for colour
-        images of 32 pixels a side and more, 2/5 for others and for features. There is none with
-        uniform targets.
+        images of 32 pixels a side and more, 2/5 for others and for features, and 4/5 for small sets
+        of images. There is none with uniform targets.
     embedding : {"output", "features"}, default="output"
         What `transform` returns: the points on the sphere, or the trunk's features.
     image_shape : tuple of int or None, default=None
@@ -506,13 +508,14 @@ class MMDC(DeepClusterer):
         to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
     max_epochs : int or "auto", default="auto"
         Epochs of clustering. "auto" is 400 for colour images of 32 pixels a side and more, and 50
-        for others and for features; but small sets of images get more, up to four times as many,
-        for 1500 steps in all.
+        for others and for features; but small sets of other images get more, up to four times as
+        many, for 1500 steps in all.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
     batch_size : int, default=128
-        Largest batch. An epoch has eight steps at least, so that few rows make smaller batches. The
-        time of an assignment grows with the cube of the size: it is short up to about 256.
+        Largest batch. Few rows make smaller ones: an epoch has eight steps at least, of images
+        about fifty as long as batches have 32. The time of an assignment grows with the cube of the
+        size: it is short up to about 256.
     learning_rate : float or "auto", default="auto"
         Of stochastic gradient descent, for both tasks. "auto" is 0.05, but 0.01 for colour images
         of 32 pixels a side and more without an auxiliary task, which 0.05 is too much for.
@@ -750,11 +753,12 @@ class MMDC(DeepClusterer):
 
     def _make_net(self, input_shape, n_samples, **common) -> MMDCNet:
         natural = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 32
-        schedule = NATURAL if natural else MNIST
+        batch_size = self._largest_batch(input_shape, n_samples)
+        schedule = self._schedule(natural, batch_size, n_samples)
         views, seen = self._views(input_shape)
         trunk, head_std = self._trunk(seen, natural)
         auxiliary = self._auxiliary(input_shape, natural)
-        max_epochs = self._epochs(schedule, n_samples, is_table=len(input_shape) == 1)
+        max_epochs = schedule.max_epochs if self.max_epochs == "auto" else self.max_epochs
         learning_rate = self.learning_rate
         if learning_rate == "auto":
             learning_rate = 0.01 if natural and auxiliary is None else 0.05
@@ -779,16 +783,25 @@ class MMDC(DeepClusterer):
             refine_after=None
             if self.targets == "uniform"
             else _moment(self.refine_after, schedule.refine_after, max_epochs),
-            **common,
+            **common | {"batch_size": batch_size},
         )
 
-    def _epochs(self, schedule: Schedule, n_samples: int, is_table: bool) -> int:
-        if self.max_epochs != "auto":
-            return self.max_epochs
-        if is_table:
-            return schedule.max_epochs
-        wanted = math.ceil(MIN_STEPS / n_batches(n_samples, self.batch_size))
-        return max(schedule.max_epochs, min(wanted, 4 * schedule.max_epochs))
+    def _largest_batch(self, input_shape, n_samples: int) -> int:
+        """Return `batch_size`, or less where an epoch of images would have few steps."""
+        if len(input_shape) == 1:
+            return self.batch_size
+        enough = TRAINING_BLOCK * max(1, round(n_samples / (STEPS * TRAINING_BLOCK)))
+        return min(self.batch_size, enough)
+
+    def _schedule(self, natural: bool, batch_size: int, n_samples: int) -> Schedule:
+        """Return the paper's schedule, or for few images a longer one that refines later."""
+        if natural:
+            return NATURAL
+        if batch_size == self.batch_size:
+            return MNIST
+        wanted = math.ceil(MIN_STEPS / n_batches(n_samples, batch_size))
+        epochs = min(max(wanted, MNIST.max_epochs), 4 * MNIST.max_epochs)
+        return replace(MNIST, max_epochs=epochs, refine_after=MNIST.decay_after)
 
     def _views(self, input_shape) -> tuple[ImageViews | FeatureViews, tuple[int, ...]]:
         """Return what cuts and distorts, and the shape that it leaves."""

@@ -252,6 +252,22 @@ def test_schedules_of_the_paper(photographs):
     assert ends == {(3, 32, 32): (400, 350, 350), (1, 28, 28): (50, 40, 20)}
 
 
+def test_few_images_make_more_and_smaller_steps():
+    seen = []
+
+    def stop(net):
+        seen.append((net.batch_size, net.max_epochs, net.decay_after, net.refine_after))
+        raise KeyboardInterrupt
+
+    for n in (40, 600, 5000):
+        X = np.random.default_rng(0).random((n, 8, 8))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            MMDC(2, network=Tiny, callbacks=[Watch(stop)], random_state=0).fit(X)
+    # Eight steps an epoch at least; then nineteen; then 53 of 96 images.
+    assert seen == [(32, 188, 150, 150), (32, 79, 63, 63), (96, 50, 40, 40)]
+
+
 @short
 def test_matrices_decay_and_vectors_do_not(photographs):
     groups = []
