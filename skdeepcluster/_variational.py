@@ -70,7 +70,7 @@ class VariationalGMMNet(ClusteringNet):
         likelihood,
         lambda_recons,
         lambda_aug,
-        aug_terms,
+        aug_weights,
         augment,
         augmented_elbo,
         posterior_mass,
@@ -86,7 +86,7 @@ class VariationalGMMNet(ClusteringNet):
         self.likelihood = likelihood
         self.lambda_recons = lambda_recons
         self.lambda_aug = lambda_aug
-        self.aug_terms = aug_terms
+        self.aug_weights = aug_weights
         self.augment = augment
         self.augmented_elbo = augmented_elbo
         self.posterior_mass = posterior_mass
@@ -97,7 +97,7 @@ class VariationalGMMNet(ClusteringNet):
     def initialize_module(self):
         """Build encoder and decoder and, for their features, the latent side."""
         super().initialize_module()
-        self.best_ = None  # the best start so far: its loss and its weights
+        self.best_ = None  # the best start so far: its information and its weights
         self.latent_ = self._make_latent(self.module_)
         return self
 
@@ -239,7 +239,8 @@ class VariationalGMMNet(ClusteringNet):
         loss = -terms.pop("elbo")
         if augmented is not None:
             terms |= self._augmentation_terms(log_q, mean, std)
-            loss = loss + aug * sum(terms[name] for name in self.aug_terms)
+            assignments, posteriors = self.aug_weights
+            loss = loss + aug * (assignments * terms["l2"] + posteriors * terms["w2"])
         return {"loss": loss, **terms}
 
     def _elbo(self, x, log_q, mean, variance, std, recons) -> dict[str, torch.Tensor]:
@@ -276,15 +277,29 @@ class VariationalGMMNet(ClusteringNet):
 
     def end_epoch(self, means: dict[str, float]) -> dict:
         """Weights of the epoch. A start that ends here is kept if none was better."""
-        last = self.phase_epoch_ + 1 == self.phase_.max_epochs
-        better = self.best_ is None or means["loss"] < self.best_["loss"]
-        if self.phase_.name == START and last and better:
-            weights = [
-                {name: value.detach().clone() for name, value in module.state_dict().items()}
-                for module in (self.module_, self.latent_)
-            ]
-            self.best_ = {"loss": means["loss"], "weights": weights}
-        return {"lambda_recons": self.weights_["recons"], "lambda_aug": self.weights_["aug"]}
+        row = {"lambda_recons": self.weights_["recons"], "lambda_aug": self.weights_["aug"]}
+        if self.phase_.name == START and self.phase_epoch_ + 1 == self.phase_.max_epochs:
+            row["information"] = self._information()
+            if self.best_ is None or row["information"] > self.best_["information"]:
+                weights = [
+                    {name: value.detach().clone() for name, value in module.state_dict().items()}
+                    for module in (self.module_, self.latent_)
+                ]
+                self.best_ = {"information": row["information"], "weights": weights}
+        return row
+
+    def _information(self) -> float:
+        """Mutual information of rows and components, in nats.
+
+        After a few steps it tells starts apart, where the loss tells how far the decoder has come:
+        a component that died, or that shares its rows with another, lowers it.
+        """
+        log_q = self.map_rows(
+            self.source_, lambda x: self.latent_.log_assignment(self.encode(x)[0])
+        ).double()
+        q = log_q.exp()
+        mean = q.mean(dim=0)
+        return ((q * log_q).sum(dim=1).mean() - torch.xlogy(mean, mean).sum()).item()
 
     # ------------------------------------------------------------------ resuming
 
@@ -364,8 +379,9 @@ class VariationalGMMClustering(DeepClusterer):
         and ``((0, 0.5), (40, 0.1))`` for CIFAR-10.
     lambda_aug : float or sequence of (int, float), default=((0, 0.01), (40, 0.5), (80, 1.0))
         Weight :math:`\lambda_{aug}`, or its schedule; the default is the paper's.
-    aug_terms : "both", "l2" or "w2", default="both"
-        Which of the two terms of :math:`L_{aug}` count (Table V).
+    aug_weights : (float, float), default=(1.0, 0.25)
+        Weights of the two terms of :math:`L_{aug}` within it; the paper's are 1 and 1, or with 0
+        for one of them those of Table V.
     augmentation : "auto", None, "rotation", "brightness", "affine" or callable, default="auto"
         How :math:`\hat x` is made. "rotation" turns by up to 3 degrees (the paper's MNIST),
         "brightness" adds up to 0.2 to an image and makes its pixels black or white at random
@@ -380,7 +396,7 @@ class VariationalGMMClustering(DeepClusterer):
     n_init : int, default=4
         Number of starts from different random weights, as with
         :class:`sklearn.mixture.GaussianMixture`: each is trained for `init_epochs`, and the one
-        whose loss is then the lowest goes on.
+        whose components then tell most about the rows, by their mutual information, goes on.
     init_epochs : int or "auto", default="auto"
         Epochs of a start. "auto" makes about 200 steps.
     image_shape : tuple of int or None, default=None
@@ -431,7 +447,8 @@ class VariationalGMMClustering(DeepClusterer):
         A row an epoch: "epoch", "phase" ("start" or "clustering"), the means of "loss", of the
         ELBO's parts "log_likelihood", "kl" and "entropy", of "l2" and "w2" where rows are
         augmented, and of "decoded", the share of components that were decoded; the weights
-        "lambda_recons" and "lambda_aug"; "seconds".
+        "lambda_recons" and "lambda_aug"; "seconds"; at the end of a start "information", the
+        mutual information of rows and components in nats.
     n_features_in_ : int
         Numbers in a row.
     feature_names_in_ : ndarray of str
@@ -479,7 +496,7 @@ class VariationalGMMClustering(DeepClusterer):
         likelihood="auto",
         lambda_recons="auto",
         lambda_aug=PAPER_LAMBDA_AUG,
-        aug_terms="both",
+        aug_weights=(1.0, 0.25),
         augmentation="auto",
         augmented_elbo=False,
         posterior_mass=1.0,
@@ -506,7 +523,7 @@ class VariationalGMMClustering(DeepClusterer):
         self.likelihood = likelihood
         self.lambda_recons = lambda_recons
         self.lambda_aug = lambda_aug
-        self.aug_terms = aug_terms
+        self.aug_weights = aug_weights
         self.augmentation = augmentation
         self.augmented_elbo = augmented_elbo
         self.posterior_mass = posterior_mass
@@ -701,7 +718,10 @@ class VariationalGMMClustering(DeepClusterer):
         if self.lambda_recons != "auto":
             _schedule("lambda_recons", self.lambda_recons)
         _schedule("lambda_aug", self.lambda_aug)
-        check_choice("aug_terms", self.aug_terms, ("both", "l2", "w2"))
+        if np.shape(self.aug_weights) != (2,):
+            raise ValueError(f"aug_weights must be two numbers, got {self.aug_weights!r}.")
+        for weight in self.aug_weights:
+            check_real("a weight of aug_weights", weight)
         if not callable(self.augmentation):
             check_choice("augmentation", self.augmentation, ("auto", None, *AUGMENTATIONS))
         check_boolean("augmented_elbo", self.augmented_elbo)
@@ -736,7 +756,7 @@ class VariationalGMMClustering(DeepClusterer):
             likelihood=likelihood,
             lambda_recons=self._recons_for(input_shape),
             lambda_aug=_schedule("lambda_aug", self.lambda_aug),
-            aug_terms=("l2", "w2") if self.aug_terms == "both" else (self.aug_terms,),
+            aug_weights=tuple(float(weight) for weight in self.aug_weights),
             augment=self._augment_for(input_shape),
             augmented_elbo=self.augmented_elbo,
             posterior_mass=float(self.posterior_mass),
