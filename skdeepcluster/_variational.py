@@ -24,6 +24,9 @@ from skdeepcluster.objectives import (
     squared_wasserstein,
 )
 
+#: Numbers in a row from which on the MLP is the larger one.
+LARGE_INPUT = 256
+
 START, CLUSTERING = "start", "clustering"
 
 #: Steps, about, of a start.
@@ -367,8 +370,9 @@ class VariationalGMMClustering(DeepClusterer):
         q(z|x,k) and p(z|k).
     embedding_dim : int or "auto", default="auto"
         Size of z. "auto" is 32 for the paper's image networks, 2 for "toy", 10 for "mlp".
-    hidden_sizes : tuple of int, default=(500, 500)
-        Sizes of the MLP's hidden layers.
+    hidden_sizes : tuple of int or "auto", default="auto"
+        Sizes of the MLP's hidden layers. "auto" is (128, 128) for less than 256 numbers in a row,
+        else (500, 500).
     likelihood : "auto", "bernoulli" or "gaussian", default="auto"
         Of p(x|z): independent pixels of black and white, for numbers in [0, 1], or Gaussians with
         learnt variances. "auto" is "bernoulli" for grey images that are scaled to [0, 1], else
@@ -377,18 +381,22 @@ class VariationalGMMClustering(DeepClusterer):
         Weight :math:`\lambda_{recons}` of the likelihood. A sequence of pairs is a schedule: from
         which epoch on (the first is 0), which weight. "auto": see Notes. The paper has 1 for MNIST
         and ``((0, 0.5), (40, 0.1))`` for CIFAR-10.
-    lambda_aug : float or sequence of (int, float), default=((0, 0.01), (40, 0.5), (80, 1.0))
-        Weight :math:`\lambda_{aug}`, or its schedule; the default is the paper's.
+    lambda_aug : "paper", float or sequence of (int, float), default=2.0
+        Weight :math:`\lambda_{aug}`, or its schedule. "paper" is the paper's,
+        ``((0, 0.01), (40, 0.5), (80, 1.0))``; see Notes.
     aug_weights : (float, float), default=(1.0, 0.25)
         Weights of the two terms of :math:`L_{aug}` within it; the paper's are 1 and 1, or with 0
         for one of them those of Table V.
-    augmentation : "auto", None, "rotation", "brightness", "affine" or callable, default="auto"
+    augmentation : "auto", None, "strokes", "rotation", "brightness", "affine" or callable, \
+default="auto"
         How :math:`\hat x` is made. "rotation" turns by up to 3 degrees (the paper's MNIST),
         "brightness" adds up to 0.2 to an image and makes its pixels black or white at random
         (Fashion-MNIST), "affine" shifts by up to 0.2 of the side, turns by up to 3 degrees, shears
-        by up to 0.2 and flips both ways (CIFAR-10, STL-10). "auto" is DEFAULT. None leaves
-        :math:`L_{aug}` out. A callable maps a batch (n, C, H, W), or (n, d), to another.
-    augmented_elbo : bool, default=False
+        by up to 0.2 and flips both ways (CIFAR-10, STL-10). "strokes", which "auto" is for images,
+        turns by up to 10 degrees, shifts by up to 0.1 and shears by up to 0.2. None, which "auto"
+        is for features, leaves :math:`L_{aug}` out. A callable maps a batch (n, C, H, W), or
+        (n, d), to another.
+    augmented_elbo : bool, default=True
         Whether the augmented rows are in the ELBO, too.
     posterior_mass : float, default=1.0
         Share of q(k|x), above 0: components outside the smallest set that holds it are left out of
@@ -405,7 +413,7 @@ class VariationalGMMClustering(DeepClusterer):
     scaling : "auto" or None, default="auto"
         "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
         to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
-    max_epochs : int, default=150
+    max_epochs : int, default=250
         Epochs of the run: nothing ends it earlier.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
@@ -466,6 +474,9 @@ class VariationalGMMClustering(DeepClusterer):
     MNIST, 3.5 for images of 8 x 8, and 0.5 for 32 x 32 in colour, as in the paper; for features it
     is 1.
 
+    Clusters are found slowly: components begin as mixtures of classes, and exchange rows over
+    hundreds of epochs, as long as :math:`L_{aug}` keeps q(k|x) soft. A shorter run is a worse one.
+
     References
     ----------
     .. [1] V. Prasad, D. Das, B. Bhowmick, "Variational Clustering: Leveraging Variational
@@ -476,7 +487,7 @@ class VariationalGMMClustering(DeepClusterer):
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import VariationalGMMClustering
     >>> X, _ = make_blobs(200, centers=3, random_state=0)
-    >>> model = VariationalGMMClustering(3, max_epochs=30, random_state=0).fit(X)
+    >>> model = VariationalGMMClustering(3, n_init=1, max_epochs=30, random_state=0).fit(X)
     >>> model.predict_proba(X).shape
     (200, 3)
     >>> drawn, labels = model.sample(5, cluster=1)
@@ -492,19 +503,19 @@ class VariationalGMMClustering(DeepClusterer):
         *,
         network="auto",
         embedding_dim="auto",
-        hidden_sizes=(500, 500),
+        hidden_sizes="auto",
         likelihood="auto",
         lambda_recons="auto",
-        lambda_aug=PAPER_LAMBDA_AUG,
+        lambda_aug=2.0,
         aug_weights=(1.0, 0.25),
         augmentation="auto",
-        augmented_elbo=False,
+        augmented_elbo=True,
         posterior_mass=1.0,
         n_init=4,
         init_epochs="auto",
         image_shape=None,
         scaling="auto",
-        max_epochs=150,
+        max_epochs=250,
         max_time=None,
         batch_size=100,
         learning_rate=0.001,
@@ -708,16 +719,19 @@ class VariationalGMMClustering(DeepClusterer):
     def _check_own_parameters(self) -> None:
         if self.embedding_dim != "auto":
             check_integer("embedding_dim", self.embedding_dim, minimum=1)
-        if not isinstance(self.hidden_sizes, tuple | list) or not self.hidden_sizes:
-            raise ValueError(
-                f"hidden_sizes must be a tuple of 1 ints at least, got {self.hidden_sizes!r}."
-            )
-        for size in self.hidden_sizes:
-            check_integer("hidden_sizes", size, minimum=1)
+        if self.hidden_sizes != "auto":
+            if not isinstance(self.hidden_sizes, tuple | list) or not self.hidden_sizes:
+                raise ValueError(
+                    "hidden_sizes must be 'auto' or a tuple of 1 ints at least, "
+                    f"got {self.hidden_sizes!r}."
+                )
+            for size in self.hidden_sizes:
+                check_integer("hidden_sizes", size, minimum=1)
         check_choice("likelihood", self.likelihood, ("auto", "bernoulli", "gaussian"))
         if self.lambda_recons != "auto":
             _schedule("lambda_recons", self.lambda_recons)
-        _schedule("lambda_aug", self.lambda_aug)
+        if self.lambda_aug != "paper":
+            _schedule("lambda_aug", self.lambda_aug)
         if np.shape(self.aug_weights) != (2,):
             raise ValueError(f"aug_weights must be two numbers, got {self.aug_weights!r}.")
         for weight in self.aug_weights:
@@ -755,7 +769,9 @@ class VariationalGMMClustering(DeepClusterer):
             embedding_dim=embedding_dim,
             likelihood=likelihood,
             lambda_recons=self._recons_for(input_shape),
-            lambda_aug=_schedule("lambda_aug", self.lambda_aug),
+            lambda_aug=PAPER_LAMBDA_AUG
+            if self.lambda_aug == "paper"
+            else _schedule("lambda_aug", self.lambda_aug),
             aug_weights=tuple(float(weight) for weight in self.aug_weights),
             augment=self._augment_for(input_shape),
             augmented_elbo=self.augmented_elbo,
@@ -787,7 +803,10 @@ class VariationalGMMClustering(DeepClusterer):
                 "pass image_shape if its rows are images."
             )
         if self.network in ("auto", "mlp"):
-            hidden = tuple(self.hidden_sizes)
+            hidden = self.hidden_sizes
+            if hidden == "auto":
+                hidden = (128, 128) if math.prod(input_shape) < LARGE_INPUT else (500, 500)
+            hidden = tuple(hidden)
             return partial(MixtureMLP, input_shape, embedding_dim, hidden, n_outputs)
         builder = {"conv": MixtureConv, "faces": MixtureConv.faces, "toy": MixtureMLP.toy}
         return partial(builder[self.network], input_shape, embedding_dim, n_outputs)
