@@ -1,6 +1,7 @@
 """What goes in: bad input gets an error that names it, good input of any kind gives the same."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -82,7 +83,8 @@ def models():
 
     def fitted(name):
         if name not in kept:
-            with pytest.warns(ConvergenceWarning):
+            with warnings.catch_warnings():  # not every quick run converges
+                warnings.simplefilter("ignore", ConvergenceWarning)
                 kept[name] = quick(name, n_clusters=3, random_state=0).fit(X_GOOD)
         return kept[name]
 
@@ -147,11 +149,11 @@ def test_fewer_rows_than_clusters(name):
         quick(name, n_clusters=5).fit(X_GOOD[:4])
 
 
+@unconverged
 @every_estimator
 def test_a_row_too_far_from_the_training_data(name):
     X = np.random.default_rng(0).normal(0, 1e-20, (40, 3))
-    with pytest.warns(ConvergenceWarning):
-        model = quick(name, n_clusters=2, random_state=0).fit(X)
+    model = quick(name, n_clusters=2, random_state=0).fit(X)
     far = np.array([[0, 0, 0], [0, 1e30, 0]])
     model.predict(far[:1])
     with pytest.raises(ValueError, match="row 1 gives a result that is not finite"):
