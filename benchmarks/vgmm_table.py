@@ -30,7 +30,11 @@ PAPER = {
         "learning_rate": 1e-4,
     },
 }
-PAPER_AUG = {"lambda_aug": ((0, 0.01), (40, 0.5), (80, 1.0)), "augmented_elbo": False}
+PAPER_AUG = {
+    "lambda_aug": ((0, 0.01), (40, 0.5), (80, 1.0)),
+    "aug_weights": (1.0, 1.0),
+    "augmented_elbo": False,
+}
 
 
 def settings(dataset):
@@ -44,11 +48,11 @@ def settings(dataset):
         "posterior_mass=0.999": {"posterior_mass": 0.999},
         "paper": paper,
         "paper, VAE with GMM prior": paper | {"augmentation": None},
-        "paper, L2": paper | {"aug_terms": "l2"},
-        "paper, W2": paper | {"aug_terms": "w2"},
+        "paper, L2": paper | {"aug_weights": (1.0, 0.0)},
+        "paper, W2": paper | {"aug_weights": (0.0, 1.0)},
         "without augmentation": {"augmentation": None},
-        "L2": {"aug_terms": "l2"},
-        "W2": {"aug_terms": "w2"},
+        "L2": {"aug_weights": (1.0, 0.0)},
+        "W2": {"aug_weights": (0.0, 1.0)},
     }
 
 

@@ -17,12 +17,17 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdeepcluster import DCCS, MMDC, StatDEC
+from skdeepcluster import DCCS, MMDC, StatDEC, VariationalGMMClustering
 from skdeepcluster._training._device import resolve_device
 from skdeepcluster.metrics import clustering_accuracy
 
 #: The methods that the demo runs, by their name on the command line.
-METHODS: dict[str, Any] = {"statdec": StatDEC, "dccs": DCCS, "mmdc": MMDC}
+METHODS: dict[str, Any] = {
+    "statdec": StatDEC,
+    "dccs": DCCS,
+    "variationalgmmclustering": VariationalGMMClustering,
+    "mmdc": MMDC,
+}
 
 IMAGES_PER_CLUSTER = 12
 

@@ -24,6 +24,9 @@ from skdeepcluster.objectives import (
     squared_wasserstein,
 )
 
+#: Numbers in a row from which on the MLP is the larger one.
+LARGE_INPUT = 256
+
 START, CLUSTERING = "start", "clustering"
 
 #: Steps, about, of a start.
@@ -70,7 +73,7 @@ class VariationalGMMNet(ClusteringNet):
         likelihood,
         lambda_recons,
         lambda_aug,
-        aug_terms,
+        aug_weights,
         augment,
         augmented_elbo,
         posterior_mass,
@@ -86,7 +89,7 @@ class VariationalGMMNet(ClusteringNet):
         self.likelihood = likelihood
         self.lambda_recons = lambda_recons
         self.lambda_aug = lambda_aug
-        self.aug_terms = aug_terms
+        self.aug_weights = aug_weights
         self.augment = augment
         self.augmented_elbo = augmented_elbo
         self.posterior_mass = posterior_mass
@@ -97,7 +100,7 @@ class VariationalGMMNet(ClusteringNet):
     def initialize_module(self):
         """Build encoder and decoder and, for their features, the latent side."""
         super().initialize_module()
-        self.best_ = None  # the best start so far: its loss and its weights
+        self.best_ = None  # the best start so far: its information and its weights
         self.latent_ = self._make_latent(self.module_)
         return self
 
@@ -239,7 +242,8 @@ class VariationalGMMNet(ClusteringNet):
         loss = -terms.pop("elbo")
         if augmented is not None:
             terms |= self._augmentation_terms(log_q, mean, std)
-            loss = loss + aug * sum(terms[name] for name in self.aug_terms)
+            assignments, posteriors = self.aug_weights
+            loss = loss + aug * (assignments * terms["l2"] + posteriors * terms["w2"])
         return {"loss": loss, **terms}
 
     def _elbo(self, x, log_q, mean, variance, std, recons) -> dict[str, torch.Tensor]:
@@ -276,15 +280,29 @@ class VariationalGMMNet(ClusteringNet):
 
     def end_epoch(self, means: dict[str, float]) -> dict:
         """Weights of the epoch. A start that ends here is kept if none was better."""
-        last = self.phase_epoch_ + 1 == self.phase_.max_epochs
-        better = self.best_ is None or means["loss"] < self.best_["loss"]
-        if self.phase_.name == START and last and better:
-            weights = [
-                {name: value.detach().clone() for name, value in module.state_dict().items()}
-                for module in (self.module_, self.latent_)
-            ]
-            self.best_ = {"loss": means["loss"], "weights": weights}
-        return {"lambda_recons": self.weights_["recons"], "lambda_aug": self.weights_["aug"]}
+        row = {"lambda_recons": self.weights_["recons"], "lambda_aug": self.weights_["aug"]}
+        if self.phase_.name == START and self.phase_epoch_ + 1 == self.phase_.max_epochs:
+            row["information"] = self._information()
+            if self.best_ is None or row["information"] > self.best_["information"]:
+                weights = [
+                    {name: value.detach().clone() for name, value in module.state_dict().items()}
+                    for module in (self.module_, self.latent_)
+                ]
+                self.best_ = {"information": row["information"], "weights": weights}
+        return row
+
+    def _information(self) -> float:
+        """Mutual information of rows and components, in nats.
+
+        After a few steps it tells starts apart, where the loss tells how far the decoder has come:
+        a component that died, or that shares its rows with another, lowers it.
+        """
+        log_q = self.map_rows(
+            self.source_, lambda x: self.latent_.log_assignment(self.encode(x)[0])
+        ).double()
+        q = log_q.exp()
+        mean = q.mean(dim=0)
+        return ((q * log_q).sum(dim=1).mean() - torch.xlogy(mean, mean).sum()).item()
 
     # ------------------------------------------------------------------ resuming
 
@@ -352,8 +370,9 @@ class VariationalGMMClustering(DeepClusterer):
         q(z|x,k) and p(z|k).
     embedding_dim : int or "auto", default="auto"
         Size of z. "auto" is 32 for the paper's image networks, 2 for "toy", 10 for "mlp".
-    hidden_sizes : tuple of int, default=(500, 500)
-        Sizes of the MLP's hidden layers.
+    hidden_sizes : tuple of int or "auto", default="auto"
+        Sizes of the MLP's hidden layers. "auto" is (128, 128) for less than 256 numbers in a row,
+        else (500, 500).
     likelihood : "auto", "bernoulli" or "gaussian", default="auto"
         Of p(x|z): independent pixels of black and white, for numbers in [0, 1], or Gaussians with
         learnt variances. "auto" is "bernoulli" for grey images that are scaled to [0, 1], else
@@ -362,17 +381,22 @@ class VariationalGMMClustering(DeepClusterer):
         Weight :math:`\lambda_{recons}` of the likelihood. A sequence of pairs is a schedule: from
         which epoch on (the first is 0), which weight. "auto": see Notes. The paper has 1 for MNIST
         and ``((0, 0.5), (40, 0.1))`` for CIFAR-10.
-    lambda_aug : float or sequence of (int, float), default=((0, 0.01), (40, 0.5), (80, 1.0))
-        Weight :math:`\lambda_{aug}`, or its schedule; the default is the paper's.
-    aug_terms : "both", "l2" or "w2", default="both"
-        Which of the two terms of :math:`L_{aug}` count (Table V).
-    augmentation : "auto", None, "rotation", "brightness", "affine" or callable, default="auto"
+    lambda_aug : "paper", float or sequence of (int, float), default=2.0
+        Weight :math:`\lambda_{aug}`, or its schedule. "paper" is the paper's,
+        ``((0, 0.01), (40, 0.5), (80, 1.0))``; see Notes.
+    aug_weights : (float, float), default=(1.0, 0.25)
+        Weights of the two terms of :math:`L_{aug}` within it; the paper's are 1 and 1, or with 0
+        for one of them those of Table V.
+    augmentation : "auto", None, "strokes", "rotation", "brightness", "affine" or callable, \
+default="auto"
         How :math:`\hat x` is made. "rotation" turns by up to 3 degrees (the paper's MNIST),
         "brightness" adds up to 0.2 to an image and makes its pixels black or white at random
         (Fashion-MNIST), "affine" shifts by up to 0.2 of the side, turns by up to 3 degrees, shears
-        by up to 0.2 and flips both ways (CIFAR-10, STL-10). "auto" is DEFAULT. None leaves
-        :math:`L_{aug}` out. A callable maps a batch (n, C, H, W), or (n, d), to another.
-    augmented_elbo : bool, default=False
+        by up to 0.2 and flips both ways (CIFAR-10, STL-10). "strokes", which "auto" is for images,
+        turns by up to 10 degrees, shifts by up to 0.1 and shears by up to 0.2. None, which "auto"
+        is for features, leaves :math:`L_{aug}` out. A callable maps a batch (n, C, H, W), or
+        (n, d), to another.
+    augmented_elbo : bool, default=True
         Whether the augmented rows are in the ELBO, too.
     posterior_mass : float, default=1.0
         Share of q(k|x), above 0: components outside the smallest set that holds it are left out of
@@ -380,7 +404,7 @@ class VariationalGMMClustering(DeepClusterer):
     n_init : int, default=4
         Number of starts from different random weights, as with
         :class:`sklearn.mixture.GaussianMixture`: each is trained for `init_epochs`, and the one
-        whose loss is then the lowest goes on.
+        whose components then tell most about the rows, by their mutual information, goes on.
     init_epochs : int or "auto", default="auto"
         Epochs of a start. "auto" makes about 200 steps.
     image_shape : tuple of int or None, default=None
@@ -389,7 +413,7 @@ class VariationalGMMClustering(DeepClusterer):
     scaling : "auto" or None, default="auto"
         "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
         to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
-    max_epochs : int, default=150
+    max_epochs : int, default=250
         Epochs of the run: nothing ends it earlier.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
@@ -431,7 +455,8 @@ class VariationalGMMClustering(DeepClusterer):
         A row an epoch: "epoch", "phase" ("start" or "clustering"), the means of "loss", of the
         ELBO's parts "log_likelihood", "kl" and "entropy", of "l2" and "w2" where rows are
         augmented, and of "decoded", the share of components that were decoded; the weights
-        "lambda_recons" and "lambda_aug"; "seconds".
+        "lambda_recons" and "lambda_aug"; "seconds"; at the end of a start "information", the
+        mutual information of rows and components in nats.
     n_features_in_ : int
         Numbers in a row.
     feature_names_in_ : ndarray of str
@@ -449,6 +474,9 @@ class VariationalGMMClustering(DeepClusterer):
     MNIST, 3.5 for images of 8 x 8, and 0.5 for 32 x 32 in colour, as in the paper; for features it
     is 1.
 
+    Clusters are found slowly: components begin as mixtures of classes, and exchange rows over
+    hundreds of epochs, as long as :math:`L_{aug}` keeps q(k|x) soft. A shorter run is a worse one.
+
     References
     ----------
     .. [1] V. Prasad, D. Das, B. Bhowmick, "Variational Clustering: Leveraging Variational
@@ -459,7 +487,7 @@ class VariationalGMMClustering(DeepClusterer):
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import VariationalGMMClustering
     >>> X, _ = make_blobs(200, centers=3, random_state=0)
-    >>> model = VariationalGMMClustering(3, max_epochs=30, random_state=0).fit(X)
+    >>> model = VariationalGMMClustering(3, n_init=1, max_epochs=30, random_state=0).fit(X)
     >>> model.predict_proba(X).shape
     (200, 3)
     >>> drawn, labels = model.sample(5, cluster=1)
@@ -475,19 +503,19 @@ class VariationalGMMClustering(DeepClusterer):
         *,
         network="auto",
         embedding_dim="auto",
-        hidden_sizes=(500, 500),
+        hidden_sizes="auto",
         likelihood="auto",
         lambda_recons="auto",
-        lambda_aug=PAPER_LAMBDA_AUG,
-        aug_terms="both",
+        lambda_aug=2.0,
+        aug_weights=(1.0, 0.25),
         augmentation="auto",
-        augmented_elbo=False,
+        augmented_elbo=True,
         posterior_mass=1.0,
         n_init=4,
         init_epochs="auto",
         image_shape=None,
         scaling="auto",
-        max_epochs=150,
+        max_epochs=250,
         max_time=None,
         batch_size=100,
         learning_rate=0.001,
@@ -506,7 +534,7 @@ class VariationalGMMClustering(DeepClusterer):
         self.likelihood = likelihood
         self.lambda_recons = lambda_recons
         self.lambda_aug = lambda_aug
-        self.aug_terms = aug_terms
+        self.aug_weights = aug_weights
         self.augmentation = augmentation
         self.augmented_elbo = augmented_elbo
         self.posterior_mass = posterior_mass
@@ -691,17 +719,23 @@ class VariationalGMMClustering(DeepClusterer):
     def _check_own_parameters(self) -> None:
         if self.embedding_dim != "auto":
             check_integer("embedding_dim", self.embedding_dim, minimum=1)
-        if not isinstance(self.hidden_sizes, tuple | list) or not self.hidden_sizes:
-            raise ValueError(
-                f"hidden_sizes must be a tuple of 1 ints at least, got {self.hidden_sizes!r}."
-            )
-        for size in self.hidden_sizes:
-            check_integer("hidden_sizes", size, minimum=1)
+        if self.hidden_sizes != "auto":
+            if not isinstance(self.hidden_sizes, tuple | list) or not self.hidden_sizes:
+                raise ValueError(
+                    "hidden_sizes must be 'auto' or a tuple of 1 ints at least, "
+                    f"got {self.hidden_sizes!r}."
+                )
+            for size in self.hidden_sizes:
+                check_integer("hidden_sizes", size, minimum=1)
         check_choice("likelihood", self.likelihood, ("auto", "bernoulli", "gaussian"))
         if self.lambda_recons != "auto":
             _schedule("lambda_recons", self.lambda_recons)
-        _schedule("lambda_aug", self.lambda_aug)
-        check_choice("aug_terms", self.aug_terms, ("both", "l2", "w2"))
+        if self.lambda_aug != "paper":
+            _schedule("lambda_aug", self.lambda_aug)
+        if np.shape(self.aug_weights) != (2,):
+            raise ValueError(f"aug_weights must be two numbers, got {self.aug_weights!r}.")
+        for weight in self.aug_weights:
+            check_real("a weight of aug_weights", weight)
         if not callable(self.augmentation):
             check_choice("augmentation", self.augmentation, ("auto", None, *AUGMENTATIONS))
         check_boolean("augmented_elbo", self.augmented_elbo)
@@ -735,8 +769,10 @@ class VariationalGMMClustering(DeepClusterer):
             embedding_dim=embedding_dim,
             likelihood=likelihood,
             lambda_recons=self._recons_for(input_shape),
-            lambda_aug=_schedule("lambda_aug", self.lambda_aug),
-            aug_terms=("l2", "w2") if self.aug_terms == "both" else (self.aug_terms,),
+            lambda_aug=PAPER_LAMBDA_AUG
+            if self.lambda_aug == "paper"
+            else _schedule("lambda_aug", self.lambda_aug),
+            aug_weights=tuple(float(weight) for weight in self.aug_weights),
             augment=self._augment_for(input_shape),
             augmented_elbo=self.augmented_elbo,
             posterior_mass=float(self.posterior_mass),
@@ -767,7 +803,10 @@ class VariationalGMMClustering(DeepClusterer):
                 "pass image_shape if its rows are images."
             )
         if self.network in ("auto", "mlp"):
-            hidden = tuple(self.hidden_sizes)
+            hidden = self.hidden_sizes
+            if hidden == "auto":
+                hidden = (128, 128) if math.prod(input_shape) < LARGE_INPUT else (500, 500)
+            hidden = tuple(hidden)
             return partial(MixtureMLP, input_shape, embedding_dim, hidden, n_outputs)
         builder = {"conv": MixtureConv, "faces": MixtureConv.faces, "toy": MixtureMLP.toy}
         return partial(builder[self.network], input_shape, embedding_dim, n_outputs)

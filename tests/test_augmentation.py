@@ -8,11 +8,13 @@ import torch
 from scipy import ndimage
 
 from skdeepcluster.augmentation import (
+    binarize,
     center_crop,
     color_jitter,
     feature_dropout,
     feature_noise,
     random_affine,
+    random_brightness,
     random_geometry,
     random_grey,
     shuffle_channels,
@@ -407,3 +409,19 @@ def test_noise_has_its_scale_and_dropout_its_share():
     assert (dropped == 0).double().mean() == pytest.approx(0.15, abs=0.01)
     assert torch.equal(feature_dropout(x, 0.0), x)
     assert torch.equal(feature_noise(x, 0.0), x)
+
+
+def test_brightness_adds_one_number_to_an_image():
+    x = torch.full((200, 1, 3, 3), 0.5)
+    added = random_brightness(x, 0.2) - x
+    assert (added.amax(dim=(1, 2, 3)) == added.amin(dim=(1, 2, 3))).all()
+    assert added.abs().max() <= 0.2
+    assert added.std() == pytest.approx(0.2 / 3**0.5, rel=0.15)
+    assert random_brightness(torch.ones(50, 1, 2, 2)).max() == 1
+
+
+def test_binary_pixels_keep_their_mean():
+    x = torch.rand(1, 1, 8, 8).expand(4000, 1, 8, 8)
+    drawn = binarize(x)
+    assert set(drawn.unique().tolist()) == {0.0, 1.0}
+    assert (drawn.mean(dim=0) - x[0]).abs().max() < 0.05

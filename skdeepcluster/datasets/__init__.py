@@ -10,10 +10,12 @@ from skdeepcluster.datasets._samplings import (
     make_retention_imbalanced,
     make_step_imbalanced,
 )
+from skdeepcluster.datasets._toy import make_circle_arcs
 
 __all__ = [
     "fetch",
     "load_image_folder",
+    "make_circle_arcs",
     "make_long_tailed",
     "make_retention_imbalanced",
     "make_step_imbalanced",

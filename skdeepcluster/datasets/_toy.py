@@ -1,9 +1,7 @@
-"""Data to try the methods on."""
+"""Toy data that KMeans cannot cluster."""
 
 import numpy as np
 from sklearn.utils import check_random_state
-
-__all__ = ["make_circle_arcs"]
 
 #: Where an arc begins and ends, in half circles from the point next to the origin.
 ARC = (0.25, 1.1)
