@@ -175,7 +175,7 @@ def main():
                 fits = Fits(images, len(np.unique(y)), seed, 60 * args.minutes)
                 for method in todo:
                     if time.monotonic() > deadline:
-                        print(table(rows))
+                        print(table([row for row in rows if row["limit"] == args.limit]))
                         return
                     labels, more = fits.fit(method)
                     recall = class_recall(target, labels)
@@ -191,7 +191,7 @@ def main():
                            for k, v in row.items()}, flush=True)  # fmt: skip
                     _common.write(name, {"rows": rows})
         print(dataset)
-        print(table(rows))
+        print(table([row for row in rows if row["limit"] == args.limit]))
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def main():
             if (seed, args.limit, method) in done:
                 continue
             if time.monotonic() > deadline:
-                print(table(rows))
+                print(table([row for row in rows if row["limit"] == args.limit]))
                 return
             if module is None:
                 module, pretrain_s = pretrain(train, n_clusters, seed, {})
@@ -97,7 +97,7 @@ def main():
                 print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()},
                       flush=True)  # fmt: skip
             _common.write(name, {"rows": rows})
-    print(table(rows))
+    print(table([row for row in rows if row["limit"] == args.limit]))
 
 
 if __name__ == "__main__":

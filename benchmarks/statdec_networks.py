@@ -1,10 +1,10 @@
 """What the embeddings of StatDEC's networks hold: ``python -m benchmarks.statdec_networks``.
 
-On digits, the MLP, the CNN, the VAE with several weights of its prior, and the UNet with several shares of
-rows that are decoded without skips of their own. `z_only` is the squared error of what is decoded
-from the embedding alone, relative to the images' mean square: in a UNet that says whether the
-embedding is needed. Each network is pre-trained once a seed, and then trained on for 100 epochs at
-most. With `--budget` no fit is begun after so many seconds, and the same call goes on later.
+On digits, the MLP, the CNN, the VAE with several weights of its prior, and the UNet with several
+shares of rows that are decoded without skips of their own. `z_only` is the squared error of what is
+decoded from the embedding alone, relative to the images' mean square: in a UNet that says whether
+the embedding is needed. Each network is pre-trained once a seed, and then trained on for 100 epochs
+at most. With `--budget` no fit is begun after so many seconds, and the same call goes on later.
 """
 
 import argparse

@@ -1,5 +1,7 @@
 """The convolutional and variational autoencoders, and StatDEC with them."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -253,7 +255,7 @@ def test_without_skips_their_means_are_decoded():
 @pytest.mark.parametrize("seed", range(3))
 def test_the_embedding_of_a_unet_holds_the_image_when_skips_are_dropped(seed):
     """Decoded from the embedding alone; a plain UNet leaves the image to its skips."""
-    X = load_digits().images[:500]
+    X = load_digits().images[:300]
     error = {}
     for share in (0.0, 0.5):
         model = StatDEC(
@@ -261,7 +263,7 @@ def test_the_embedding_of_a_unet_holds_the_image_when_skips_are_dropped(seed):
             network=lambda shape, share=share: UNetAutoencoder(
                 shape, 10, (8, 16, 32), skip_dropout=share
             ),
-            pretrain_epochs=30,
+            pretrain_epochs=25,
             max_epochs=0,
             statistics_pooling=False,
             random_state=seed,
@@ -269,8 +271,8 @@ def test_the_embedding_of_a_unet_holds_the_image_when_skips_are_dropped(seed):
         ).fit(X)
         decoded = model.inverse_transform(model.transform(X))
         error[share] = ((decoded - X) ** 2).mean() / X.var(axis=0).mean()
-    assert error[0.5] < 0.75  # of the variance: the mean image has 1
-    assert error[0.0] > 1.1 * error[0.5]
+    assert error[0.5] < 0.7  # of the variance: the mean image has 1
+    assert error[0.0] > 1.3 * error[0.5]
 
 
 # ------------------------------------------------------------------ the variational encoder
@@ -371,8 +373,8 @@ def test_decoded_rows_have_the_shape_and_units_of_the_data(fitted):
     decoded = model.inverse_transform(Z)
     assert decoded.shape == X.shape
     q = torch.tensor(model.predict_proba(X)).double()
-    expected = model.net_.module_.double().decode(torch.tensor(Z).double(), q).detach().numpy()
-    model.net_.module_.float()
+    network = copy.deepcopy(model.net_.module_).double()
+    expected = network.decode(torch.tensor(Z).double(), q).detach().numpy()
     expected = 255 * (expected[:, 0] if X.ndim == 3 else expected.transpose(0, 2, 3, 1))
     np.testing.assert_allclose(decoded, expected, atol=0.01)
 
@@ -380,13 +382,13 @@ def test_decoded_rows_have_the_shape_and_units_of_the_data(fitted):
 def test_saved_and_loaded(fitted, tmp_path):
     model, X = fitted
     model.save(tmp_path / "model")
-    copy = skdeepcluster.load(tmp_path / "model")
-    np.testing.assert_array_equal(copy.predict_proba(X), model.predict_proba(X))
+    same = skdeepcluster.load(tmp_path / "model")
+    np.testing.assert_array_equal(same.predict_proba(X), model.predict_proba(X))
     np.testing.assert_array_equal(
-        copy.inverse_transform(model.cluster_centers_),
+        same.inverse_transform(model.cluster_centers_),
         model.inverse_transform(model.cluster_centers_),
     )
-    assert copy.score(X) == model.score(X)
+    assert same.score(X) == model.score(X)
 
 
 @every_network

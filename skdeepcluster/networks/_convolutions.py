@@ -37,9 +37,9 @@ class InFloat32(nn.Module):
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer in float32."""
+        """Apply the layer in the precision of its weights."""
         with torch.autocast(x.device.type, enabled=False):
-            return self.layer(x.float())
+            return self.layer(x.to(self.layer.weight.dtype))
 
 
 def safe(convolution: nn.Module, width: int) -> nn.Module:
