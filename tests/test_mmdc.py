@@ -462,7 +462,7 @@ def test_bfloat16_agrees_with_float32_roughly(blobs):
 def test_digits_with_defaults(seed):
     digits = load_digits()
     labels = MMDC(10, random_state=seed).fit_predict(digits.images)
-    assert clustering_accuracy(digits.target, labels) > 0.79  # KMeans
+    assert clustering_accuracy(digits.target, labels) > 0.86  # KMeans has 0.79
 
 
 @pytest.mark.slow
