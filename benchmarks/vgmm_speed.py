@@ -36,18 +36,18 @@ def trained(X, n_clusters, hidden, batch_size, mass, sharpen=None):
         max_epochs=1,
         precision="float32",
         random_state=0,
-    ).fit(X[:4000])
+    ).fit(X[:400])
     net = model.net_
     source = TensorSource(X.reshape(len(X), -1), model._preprocess, net.device)
     if sharpen:
         with torch.no_grad():
             net.latent_.assignment.weight *= sharpen
-    net.phases_ = net.phases()
-    net.configure_phase()
+    net.phases_, net.compiled_ = net.phases(), {}
+    net._read_schedules()
+    net._configure_phase()
     # The assignments stay as sharp as they were made: what is timed is a step, not learning.
     for group in net.optimizer_.param_groups:
         group["lr"] = 0.0
-    net.compiled_ = {}
     net._set_training(True)
     index = torch.arange(batch_size)
     batches = [Batch(source[index + batch_size * i], index) for i in range(4)]
