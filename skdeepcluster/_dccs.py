@@ -56,6 +56,10 @@ SMALLEST_SIDE, RESIDUAL_SIDE = 4, 32
 #: images are taken.
 CROP_AREA, SMALL_CROP_AREA, SMALL_SIDE = (0.4, 1.0), (0.7, 1.0), 16
 
+#: Sizes of the paper's critic and discriminator, and of these and the encoder for small images.
+CRITIC_SIZES, SMALL_CRITIC_SIZES = (1024, 512), (256, 128)
+SMALL_CONV = {"maps": (32, 64), "width": 256}
+
 
 class DCCSNet(ClusteringNet):
     """The training side of :class:`DCCS`; see there for the parameters."""
@@ -356,11 +360,12 @@ class DCCS(DeepClusterer):
     n_clusters : int, default=8
         Number of clusters K.
     network : {"auto", "conv", "residual", "mlp"} or callable, default="auto"
-        The encoder's trunk. "conv" is two convolutions and a dense layer, "residual" has residual
-        blocks, "mlp" dense layers. "auto" is "mlp" for feature vectors; for images "conv", from 32
-        pixels a side "residual". A callable maps the shape of what it will see (after `color`) to a
-        module, which maps a batch (n, ...) to outputs (n, e), or to a pair of these and features
-        (n, f) that the discriminator sees instead.
+        The encoder's trunk. "conv" is two convolutions and a dense layer (smaller ones for images
+        below 16 pixels a side), "residual" has residual blocks, "mlp" dense layers. "auto" is "mlp"
+        for feature vectors; for images "conv", from 32 pixels a side "residual". A callable maps
+        the shape of what it will see (after `color`) to a module, which maps a batch (n, ...) to
+        outputs (n, e), or to a pair of these and features (n, f) that the discriminator sees
+        instead.
     hidden_sizes : tuple of int, default=(500, 500, 2000)
         Sizes of the layers of "mlp".
     n_style : int, default=50
@@ -386,8 +391,9 @@ class DCCS(DeepClusterer):
         Weight :math:`\lambda` of the critic's gradient penalty.
     n_critic : int, default=4
         Critic's steps for one of the encoder.
-    critic_sizes : tuple of int, default=(1024, 512)
-        Hidden layers of critic and discriminator.
+    critic_sizes : "auto" or tuple of int, default="auto"
+        Hidden layers of critic and discriminator. "auto" is (1024, 512), but (256, 128) for images
+        below 16 pixels a side.
     color : {"grey", "color", "sobel"}, default="grey"
         How the encoder sees images: grey, as they are, or the gradients of their brightness.
     augmentation : "auto", None or callable, default="auto"
@@ -513,7 +519,7 @@ class DCCS(DeepClusterer):
         beta_adv=2.0,
         gradient_penalty=10.0,
         n_critic=4,
-        critic_sizes=(1024, 512),
+        critic_sizes="auto",
         color="grey",
         augmentation="auto",
         crop_area="auto",
@@ -639,6 +645,8 @@ class DCCS(DeepClusterer):
     def _check_own_parameters(self) -> None:
         for name in ("hidden_sizes", "critic_sizes"):
             sizes = getattr(self, name)
+            if name == "critic_sizes" and sizes == "auto":
+                continue
             if not isinstance(sizes, tuple | list) or len(sizes) < 1:
                 raise ValueError(f"{name} must be a tuple of 1 ints at least, got {sizes!r}.")
             for size in sizes:
@@ -673,10 +681,11 @@ class DCCS(DeepClusterer):
                 f"network={name!r} is for images, but X has feature vectors: pass image_shape if "
                 "its rows are images."
             )
+        is_small = is_image and min(input_shape[1:]) < SMALL_SIDE
         trunk = self.network
         if not callable(trunk):
             trunk = {
-                "conv": ConvEncoder,
+                "conv": partial(ConvEncoder, **SMALL_CONV) if is_small else ConvEncoder,
                 "residual": ResidualEncoder,
                 "mlp": partial(MLPEncoder, hidden=tuple(self.hidden_sizes)),
             }[name]
@@ -689,6 +698,9 @@ class DCCS(DeepClusterer):
             color=color,
             stretch=self.scaling == "auto",
         )
+        critic_sizes = self.critic_sizes
+        if critic_sizes == "auto":
+            critic_sizes = SMALL_CRITIC_SIZES if is_small else CRITIC_SIZES
         decodes = self.information == "decoder"
         return DCCSNet(
             build,
@@ -701,7 +713,7 @@ class DCCS(DeepClusterer):
             beta_adv=float(self.beta_adv),
             penalty_weight=float(self.gradient_penalty),
             n_critic=self.n_critic,
-            critic_sizes=tuple(self.critic_sizes),
+            critic_sizes=tuple(critic_sizes),
             tol=float(self.tol),
             patience=self.patience,
             max_epochs=self.max_epochs,
