@@ -1,4 +1,4 @@
-"""Layers that the convolutional autoencoders share."""
+"""Layers that the convolutional networks share."""
 
 import math
 from collections.abc import Sequence
@@ -24,31 +24,34 @@ class BatchNorm(nn.BatchNorm2d):
         return super().forward(x)
 
 
-class InFloat32(nn.Module):
-    """A layer that autocast leaves alone.
+class Conv2d(nn.Conv2d):
+    """Convolution that autocast leaves alone where its maps are one pixel wide.
 
-    Parameters
-    ----------
-    layer : nn.Module
+    On processors with bfloat16 in hardware, oneDNN (as of torch 2.13) reads beyond its inputs
+    there: NaN, now and then.
     """
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer in the precision of its weights."""
+        """Map (n, C, H, W) to (n, C', H', W')."""
+        kernel, stride, padding = self.kernel_size[1], self.stride[1], self.padding[1]
+        if (x.shape[3] + 2 * padding - kernel) // stride > 0:
+            return super().forward(x)
         with torch.autocast(x.device.type, enabled=False):
-            return self.layer(x.to(self.layer.weight.dtype))
+            return super().forward(x.to(self.weight.dtype))
 
 
-def safe(convolution: nn.Module, width: int) -> nn.Module:
-    """Return the convolution as it may be used under autocast.
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """Transposed convolution that autocast leaves alone where maps of one pixel's width come in.
 
-    On processors with bfloat16 in hardware, oneDNN (as of torch 2.13) reads beyond its inputs where
-    the maps are one pixel wide: NaN, now and then.
+    See :class:`Conv2d`.
     """
-    return InFloat32(convolution) if width == 1 else convolution
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map (n, C, H, W) to (n, C', H', W')."""
+        if x.shape[3] > 1:
+            return super().forward(x, output_size)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype), output_size)
 
 
 def check_image(input_shape: Sequence[int]) -> tuple[int, int, int]:
@@ -74,10 +77,9 @@ def halving(n_in: int, n_out: int, kernel: int, size: Size) -> nn.Sequential:
     for side in reversed(size):  # width first, as torch pads
         total = max(0, (math.ceil(side / 2) - 1) * 2 + kernel - side)
         padding += [total // 2, total - total // 2]
-    convolution = nn.Conv2d(n_in, n_out, kernel, stride=2, bias=False)
     return nn.Sequential(
         nn.ZeroPad2d(tuple(padding)),
-        safe(convolution, math.ceil(size[1] / 2)),
+        Conv2d(n_in, n_out, kernel, stride=2, bias=False),
         BatchNorm(n_out),
         nn.ReLU(),
     )
@@ -98,8 +100,7 @@ class Doubling(nn.Module):
     def __init__(self, n_in: int, n_out: int, size: Size, bias: bool = False) -> None:
         super().__init__()
         self.size = size
-        convolution = nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=bias)
-        self.convolution = safe(convolution, math.ceil(size[1] / 2))
+        self.convolution = ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, h, w) to (n, n_out, *size)."""

@@ -7,6 +7,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.networks._convolutions import Conv2d, ConvTranspose2d
 from skdeepcluster.networks._encoders import SLOPE, residual_maps, xavier
 from skdeepcluster.networks._residual import ResidualBlock
 
@@ -56,10 +57,10 @@ class ConvDecoder(nn.Module):
             nn.BatchNorm1d(n_start),
             nn.LeakyReLU(SLOPE, inplace=True),
             nn.Unflatten(1, self.start),
-            nn.ConvTranspose2d(maps[0], maps[1], 4, 2, 1, bias=False),
+            ConvTranspose2d(maps[0], maps[1], 4, 2, 1, bias=False),
             nn.BatchNorm2d(maps[1]),
             nn.LeakyReLU(SLOPE, inplace=True),
-            nn.ConvTranspose2d(maps[1], channels, 4, 2, 1, bias=False),
+            ConvTranspose2d(maps[1], channels, 4, 2, 1, bias=False),
             nn.BatchNorm2d(channels),
             nn.Tanh(),
         )
@@ -107,7 +108,7 @@ class ResidualDecoder(nn.Module):
         self.unflatten = nn.Unflatten(1, start)
         self.up = nn.Sequential(*(ResidualBlock(a, b, "up") for a, b in pairwise((maps[0], *maps))))
         self.norm = nn.BatchNorm2d(maps[-1])
-        self.conv = nn.Conv2d(maps[-1], channels, 3, padding=1)
+        self.conv = Conv2d(maps[-1], channels, 3, padding=1)
         xavier(self)
 
     def forward(self, z: Tensor) -> Tensor:

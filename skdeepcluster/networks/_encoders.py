@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from skdeepcluster.augmentation import sobel, to_grey
+from skdeepcluster.networks._convolutions import Conv2d
 from skdeepcluster.networks._residual import ResidualBlock
 
 #: Slope of the leaky ReLU below zero.
@@ -68,9 +69,9 @@ class ConvEncoder(nn.Module):
         if min(sides) < 4:
             raise ValueError(f"sides must have 4 pixels at least, got images of {tuple(sides)}.")
         padding = 0 if min(sides) >= 16 else 1
-        self.conv1 = nn.Conv2d(channels, maps[0], 4, 2, padding, bias=False)
+        self.conv1 = Conv2d(channels, maps[0], 4, 2, padding, bias=False)
         self.norm1 = nn.BatchNorm2d(maps[0])
-        self.conv2 = nn.Conv2d(maps[0], maps[1], 4, 2, padding, bias=False)
+        self.conv2 = Conv2d(maps[0], maps[1], 4, 2, padding, bias=False)
         self.norm2 = nn.BatchNorm2d(maps[1])
         for _ in maps:
             sides = [(side + 2 * padding - 4) // 2 + 1 for side in sides]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from skdeepcluster.networks._convolutions import Conv2d, ConvTranspose2d
 from skdeepcluster.networks._mixture_mlp import NEGATIVE_SLOPE
 
 #: Sides at or below this are not halved further in networks for other sizes.
@@ -183,7 +184,7 @@ class MixtureConv(nn.Module):
         layers: list[nn.Module] = []
         for maps, kernel, stride, same in convolutions:
             padding = kernel // 2 if same else 0
-            layers += [nn.Conv2d(channels, maps, kernel, stride, padding), self._activation()]
+            layers += [Conv2d(channels, maps, kernel, stride, padding), self._activation()]
             channels = maps
         return nn.Sequential(*layers, nn.Flatten())
 
@@ -201,11 +202,11 @@ class MixtureConv(nn.Module):
             extra = tuple(
                 o - (s - 1) * stride - kernel + 2 * padding for o, s in zip(out, side, strict=True)
             )
-            up = nn.ConvTranspose2d(channels, maps, kernel, stride, padding, extra)
+            up = ConvTranspose2d(channels, maps, kernel, stride, padding, extra)
             layers += [up, self._activation()]
             channels, side = maps, out
         # The plan's last step has one map a channel.
-        layers[-2:] = [nn.ConvTranspose2d(up.in_channels, n_maps, kernel, stride, padding, extra)]
+        layers[-2:] = [ConvTranspose2d(up.in_channels, n_maps, kernel, stride, padding, extra)]
         return nn.Sequential(*layers)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:

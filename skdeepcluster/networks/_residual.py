@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.networks._convolutions import Conv2d
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions, each after a batch norm and a ReLU, beside a shortcut.
@@ -37,11 +39,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.resample = resample
         self.norm1 = None if first else nn.BatchNorm2d(n_in)
-        self.conv1 = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
+        self.conv1 = Conv2d(n_in, n_out, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(n_out)
-        self.conv2 = nn.Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.conv2 = Conv2d(n_out, n_out, 3, padding=1, bias=False)
         changes = n_in != n_out or resample is not None
-        self.shortcut = nn.Conv2d(n_in, n_out, 1) if changes else None
+        self.shortcut = Conv2d(n_in, n_out, 1) if changes else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, H, W) to (n, n_out, H', W')."""

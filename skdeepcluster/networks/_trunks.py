@@ -7,6 +7,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.networks._convolutions import Conv2d
+
 
 def _initialize(network: nn.Module) -> None:
     """Draw Kaiming-normal weights (fan-in)."""
@@ -15,8 +17,8 @@ def _initialize(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
 
-def _convolution(n_in: int, n_out: int, side: int = 3, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(n_in, n_out, side, stride, padding=side // 2, bias=False)
+def _convolution(n_in: int, n_out: int, side: int = 3, stride: int = 1) -> Conv2d:
+    return Conv2d(n_in, n_out, side, stride, padding=side // 2, bias=False)
 
 
 class SmallVGG(nn.Module):

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from skdeepcluster.networks._convolutions import (
     BatchNorm,
+    Conv2d,
     Size,
     Unflattened,
     check_image,
     halved,
     halving,
-    safe,
 )
 from skdeepcluster.networks._encoding import Encoding
 from skdeepcluster.networks._pooling import StatisticsPooling
@@ -107,7 +107,7 @@ class UNetAutoencoder(nn.Module):
             [
                 _up(channels[2], channels[1], sizes[2]),
                 _up(2 * channels[1], channels[0], sizes[1]),
-                nn.Sequential(_Resized(sizes[0]), _convolution(2 * channels[0], n_in, sizes[0])),
+                nn.Sequential(_Resized(sizes[0]), _convolution(2 * channels[0], n_in)),
             ]
         )
         self.pooling = None
@@ -215,10 +215,10 @@ class _Resized(nn.Module):
         return F.interpolate(x, size=self.size, mode="nearest")
 
 
-def _convolution(n_in: int, n_out: int, size: Size, bias: bool = True) -> nn.Module:
-    return safe(nn.Conv2d(n_in, n_out, 3, padding=1, bias=bias), size[1])
+def _convolution(n_in: int, n_out: int, bias: bool = True) -> Conv2d:
+    return Conv2d(n_in, n_out, 3, padding=1, bias=bias)
 
 
 def _up(n_in: int, n_out: int, size: Size) -> nn.Sequential:
-    convolution = _convolution(n_in, n_out, size, bias=False)
+    convolution = _convolution(n_in, n_out, bias=False)
     return nn.Sequential(_Resized(size), convolution, BatchNorm(n_out), nn.ReLU())
