@@ -487,7 +487,7 @@ default="auto"
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import VariationalGMMClustering
     >>> X, _ = make_blobs(200, centers=3, random_state=0)
-    >>> model = VariationalGMMClustering(3, n_init=1, max_epochs=30, random_state=0).fit(X)
+    >>> model = VariationalGMMClustering(3, max_epochs=30, random_state=0).fit(X)
     >>> model.predict_proba(X).shape
     (200, 3)
     >>> drawn, labels = model.sample(5, cluster=1)
