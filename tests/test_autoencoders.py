@@ -486,3 +486,17 @@ def test_on_cuda(name):
     model = StatDEC(2, network=name, device="cuda", **params).fit(X)
     assert clustering_accuracy(np.arange(80) % 2, model.labels_) == 1
     model.inverse_transform(model.transform(X))
+
+
+@every_network
+def test_compiled_as_a_whole_the_objective_is_the_same(name, monkeypatch):
+    compile_ = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda function: compile_(function, backend="eager", fullgraph=True)
+    )
+    X = images(60, 8, 8)
+    params = QUICK | {"pretrain_epochs": 1, "network": lambda shape: SMALL[name](shape)}
+    params |= {"statistics_pooling": False}
+    plain, compiled = (StatDEC(2, compile=c, **params).fit(X) for c in (False, True))
+    for one, other in zip(plain.history_, compiled.history_, strict=True):
+        assert other["reconstruction"] == pytest.approx(one["reconstruction"], rel=1e-5)
