@@ -417,7 +417,9 @@ def test_another_spelling_of_the_same_content_is_damage(saved):
     with safetensors.safe_open(saved, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = file.metadata()["skdeepcluster"]
-    for before, after in (('"format": 1', '"format":  1'), ("0.001", "1E-3")):
+    rate = json.loads(text)["params"]["learning_rate"]
+    number = (f'"learning_rate": {rate}', f'"learning_rate": {rate:E}')
+    for before, after in (('"format": 1', '"format":  1'), number):
         assert before in text
         save_file(tensors, saved, {"skdeepcluster": text.replace(before, after, 1)})
         refuse(saved, "does not match its checksum")
