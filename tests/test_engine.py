@@ -451,13 +451,10 @@ def test_an_exception_of_a_callback_comes_through():
 
 
 @pytest.fixture(autouse=True)
-def sigint():
+def _sigint(sigint):
     """Each test begins with Python's own handler and must leave it there."""
-    # A run in the background of a shell begins with SIGINT ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("step", [1, 13, 20, 25, 50])

@@ -174,6 +174,7 @@ def test_a_run_that_dies_at_every_kth_step(tmp_path, variant, every):
 
 
 @pytest.mark.parametrize("step", [1, 8, 33, N_PRETRAINING, 52, 70, N_STEPS])
+@pytest.mark.usefixtures("sigint")
 def test_ctrl_c_then_the_same_call(tmp_path, step):
     def press():
         os.kill(os.getpid(), signal.SIGINT)
