@@ -30,9 +30,8 @@ QUICK = {
     "VariationalGMMClustering": dict(
         hidden_sizes=(64, 64),
         embedding_dim=4,
-        n_init=3,
-        init_epochs=15,
-        max_epochs=8,
+        n_init=1,
+        max_epochs=12,
         learning_rate=0.01,
         precision="float32",
     ),

@@ -483,7 +483,7 @@ def test_an_unfitted_estimator_is_pickled(name):
 
 def test_a_pickle_holds_neither_data_nor_optimisers(fitted):
     model, _ = fitted
-    rows = np.random.default_rng(0).normal(size=(20_000, 4))
+    rows = np.random.default_rng(0).normal(size=(4_000, 4))
     large = clone(model).set_params(max_epochs=1).fit(rows)
     difference = len(pickle.dumps(large)) - len(pickle.dumps(model))
     assert difference < large.labels_.nbytes + 10_000
