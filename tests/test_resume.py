@@ -63,6 +63,9 @@ MMDC |= {"precision": "float32", "image_shape": (8, 8), "network": small_trunk}
 DCCS = {"method": "DCCS", "n_clusters": 4, "max_epochs": 4, "batch_size": 25, "random_state": 0}
 DCCS |= {"precision": "float32", "hidden_sizes": (16,), "critic_sizes": (12,), "n_style": 3}
 DCCS |= {"learning_rate": 0.003, "tol": 0}
+MIXTURE = {"method": "VariationalGMMClustering", "n_clusters": 4, "max_epochs": 3}
+MIXTURE |= {"batch_size": 25, "random_state": 0, "precision": "float32", "hidden_sizes": (16,)}
+MIXTURE |= {"embedding_dim": 3, "n_init": 1, "image_shape": (8, 8)}
 DCCS_IMAGES = {**DCCS, "image_shape": (8, 8), "network": small_trunk}
 
 #: Other ways through the same code: schedulers, other targets, images that are distorted at random,
@@ -84,6 +87,9 @@ VARIANTS = {
     "MMDC rotation": {**MMDC, "auxiliary": "rotation", "refine_after": 2, "max_epochs": 3},
     "MMDC variance": {**MMDC, "targets": "random", "sigma": 0.01, "refine_after": 3},
     "MMDC uniform": {**MMDC, "targets": "uniform", "precision": "bfloat16"},
+    "mixture": MIXTURE,
+    "mixture starts": {**MIXTURE, "n_init": 2, "init_epochs": 1, "lambda_aug": ((0, 0.1), (2, 1))},
+    "mixture mass": {**MIXTURE, "posterior_mass": 0.9, "precision": "bfloat16"},
     "DCCS": DCCS,
     "DCCS images": DCCS_IMAGES,
     "DCCS decoder": {**DCCS_IMAGES, "information": "decoder", "precision": "bfloat16"},
