@@ -55,11 +55,9 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     _networks: tuple[str, ...] = ("auto",)
 
-    #: Whether `learning_rate` may be "auto".
-    _automatic_learning_rate = False
-
-    #: Whether `max_epochs` may be "auto"; the net then has the number.
-    _automatic_max_epochs = False
+    #: Which of `max_epochs`, `batch_size` and `learning_rate` may be "auto"; the net then has the
+    #: number.
+    _automatic: tuple[str, ...] = ()
 
     # ------------------------------------------------------------------ scikit-learn's methods
 
@@ -261,12 +259,13 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     def _check_parameters(self) -> None:
         check_integer("n_clusters", self.n_clusters, minimum=1)
-        if not (self._automatic_max_epochs and self.max_epochs == "auto"):
+        if not self._is_automatic("max_epochs"):
             check_integer("max_epochs", self.max_epochs, minimum=0)
-        check_integer("batch_size", self.batch_size, minimum=1)
+        if not self._is_automatic("batch_size"):
+            check_integer("batch_size", self.batch_size, minimum=1)
         if not isinstance(self.verbose, bool | np.bool_):
             check_integer("verbose", self.verbose, minimum=0)
-        if not (self._automatic_learning_rate and self.learning_rate == "auto"):
+        if not self._is_automatic("learning_rate"):
             check_real("learning_rate", self.learning_rate, exclusive=True)
         if self.max_time is not None:
             check_real("max_time", self.max_time)
@@ -291,6 +290,10 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if self.callbacks is not None and not isinstance(self.callbacks, list | tuple):
             raise TypeError(f"callbacks must be a list or None, got {self.callbacks!r}.")
         self._check_own_parameters()
+
+    def _is_automatic(self, name: str) -> bool:
+        value = getattr(self, name)
+        return name in self._automatic and isinstance(value, str) and value == "auto"
 
     def _check_X(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """Validate rows and return them as (n, D), and the shape that an image had."""

@@ -55,6 +55,9 @@ PAPER_HEAD_STD = 0.01
 #: pixels that there is no border to cut off.
 COLOUR_CROPS, GREY_CROPS, SMALL_CROPS = (5 / 8,), (6 / 7, 5 / 7, 4 / 7), (1, 7 / 8, 6 / 8)
 
+#: The paper's batches.
+BATCH_SIZE = 128
+
 #: Few images make smaller batches, for about so many steps an epoch, and get more epochs than the
 #: paper's, for so many steps in all, up to four times as many.
 STEPS = 50
@@ -508,14 +511,14 @@ class MMDC(DeepClusterer):
         to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
     max_epochs : int or "auto", default="auto"
         Epochs of clustering. "auto" is 400 for colour images of 32 pixels a side and more, and 50
-        for others and for features; but small sets of other images get more, up to four times as
-        many, for 1500 steps in all.
+        for others and for features; with ``batch_size="auto"`` small sets of other images get more,
+        up to four times as many, for 1500 steps in all.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
-    batch_size : int, default=128
-        Largest batch. Few rows make smaller ones: an epoch has eight steps at least, of images
-        about fifty as long as batches have 32. The time of an assignment grows with the cube of the
-        size: it is short up to about 256.
+    batch_size : int or "auto", default="auto"
+        Largest batch. "auto" is 128, but of few images less, down to 32, for about fifty steps an
+        epoch. Few rows make smaller batches in any case: an epoch has eight steps at least. The
+        time of an assignment grows with the cube of the size: it is short up to about 256.
     learning_rate : float or "auto", default="auto"
         Of stochastic gradient descent, for both tasks. "auto" is 0.05, but 0.01 for colour images
         of 32 pixels a side and more without an auxiliary task, which 0.05 is too much for.
@@ -601,8 +604,7 @@ class MMDC(DeepClusterer):
 
     _networks = ("auto", "vgg", "resnet18", "resnet34", "mlp")
     _net_class = MMDCNet
-    _automatic_learning_rate = True
-    _automatic_max_epochs = True
+    _automatic = ("max_epochs", "batch_size", "learning_rate")
 
     def __init__(
         self,
@@ -625,7 +627,7 @@ class MMDC(DeepClusterer):
         scaling="auto",
         max_epochs="auto",
         max_time=None,
-        batch_size=128,
+        batch_size="auto",
         learning_rate="auto",
         decay_after="auto",
         momentum=0.9,
@@ -787,17 +789,19 @@ class MMDC(DeepClusterer):
         )
 
     def _largest_batch(self, input_shape, n_samples: int) -> int:
-        """Return `batch_size`, or less where an epoch of images would have few steps."""
-        if len(input_shape) == 1:
+        if self.batch_size != "auto":
             return self.batch_size
+        if len(input_shape) == 1:
+            return BATCH_SIZE
+        # Less where an epoch of images would have few steps.
         enough = TRAINING_BLOCK * max(1, round(n_samples / (STEPS * TRAINING_BLOCK)))
-        return min(self.batch_size, enough)
+        return min(BATCH_SIZE, enough)
 
     def _schedule(self, natural: bool, batch_size: int, n_samples: int) -> Schedule:
         """Return the paper's schedule, or for few images a longer one that refines later."""
         if natural:
             return NATURAL
-        if batch_size == self.batch_size:
+        if self.batch_size != "auto" or batch_size == BATCH_SIZE:
             return MNIST
         wanted = math.ceil(MIN_STEPS / n_batches(n_samples, batch_size))
         epochs = min(max(wanted, MNIST.max_epochs), 4 * MNIST.max_epochs)
