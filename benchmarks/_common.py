@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from skdeepcluster._files import write_whole
 from skdeepcluster.metrics import clustering_accuracy
 
 RESULTS = Path(__file__).parent / "results"
@@ -83,7 +84,8 @@ def write(name: str, content: dict) -> Path:
     """Write a result file, with its provenance."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"provenance": provenance(), **content}, indent=1) + "\n")
+    text = json.dumps({"provenance": provenance(), **content}, indent=1) + "\n"
+    write_whole(path, [text.encode()])
     return path
 
 

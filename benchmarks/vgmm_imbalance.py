@@ -16,16 +16,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks import _common
 from skdeepcluster import StatDEC, VariationalGMMClustering
+from skdeepcluster.datasets import make_retention_imbalanced
 
 DEC = {"lam": 1.0, "weighted_target": False, "statistics_pooling": False}
 METHODS = ("KMeans", "AE + KMeans", "DEC", "VariationalGMMClustering")
-
-
-def retained(target, r_min, seed):
-    """Row numbers that the sampling keeps."""
-    rng = np.random.default_rng(seed)
-    share = np.linspace(r_min, 1, 10)[target]
-    return np.flatnonzero(rng.random(len(target)) < share)
 
 
 def labels_of(method, X, seed, args):
@@ -65,7 +59,7 @@ def main():
     X, target = X[: args.first], target[: args.first]
     for seed in args.seeds:
         for r_min in args.r_min:
-            kept = retained(target, r_min, seed)
+            kept, classes = make_retention_imbalanced(X, target, r_min, random_state=seed)
             for method in args.methods:
                 key = {"seed": seed, "r_min": r_min, "method": method, "minutes": args.minutes}
                 key["n"] = len(kept)
@@ -74,9 +68,9 @@ def main():
                 if time.monotonic() > deadline:
                     return
                 started = time.perf_counter()
-                labels = labels_of(method, X[kept], seed, args)
+                labels = labels_of(method, kept, seed, args)
                 row = key | _common.stamp() | {"seconds": time.perf_counter() - started}
-                row |= _common.scores(target[kept], labels)
+                row |= _common.scores(classes, labels)
                 row["sizes"] = np.bincount(labels, minlength=10).tolist()
                 rows.append(row)
                 print(row, flush=True)

@@ -25,7 +25,7 @@ from skdeepcluster._layout import (
     make_preprocessor,
     unfolded_shapes,
 )
-from skdeepcluster._training import ClusteringNet, Preprocessor, TensorSource
+from skdeepcluster._training import CLUSTERING, ClusteringNet, Preprocessor, TensorSource
 from skdeepcluster._training._checkpoint import fingerprint
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
 from skdeepcluster._training._seeding import seeded
@@ -139,7 +139,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.net_ = net
         rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
         self.history_ = rows
-        self.n_iter_ = sum(row["phase"] == self._clustering_phase for row in rows)
+        self.n_iter_ = sum(row["phase"] == CLUSTERING for row in rows)
         self._collect()
         net.trim_for_prediction()
         self.labels_ = self._map(source, self._assign).argmax(axis=1)
@@ -215,8 +215,6 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         return self._embedding_dim
 
     # ------------------------------------------------------------------ what a method provides
-
-    _clustering_phase = "clustering"
 
     def _check_own_parameters(self) -> None:
         raise NotImplementedError

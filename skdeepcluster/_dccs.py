@@ -11,8 +11,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
-from skdeepcluster._training import Batch, ClusteringNet, Phase
-from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
+from skdeepcluster._validation import (
+    check_boolean,
+    check_choice,
+    check_image,
+    check_integer,
+    check_real,
+    check_sizes,
+)
 from skdeepcluster.augmentation import (
     color_jitter,
     feature_dropout,
@@ -32,6 +39,7 @@ from skdeepcluster.networks import (
     ResidualEncoder,
 )
 from skdeepcluster.networks._encoders import COLOR_CHANNELS
+from skdeepcluster.networks._probe import probe
 from skdeepcluster.objectives import (
     augmentation_divergence,
     category_style_prior,
@@ -40,8 +48,6 @@ from skdeepcluster.objectives import (
     gradient_penalty,
     mutual_information_loss,
 )
-
-CLUSTERING = "clustering"
 
 #: Both Adam optimisers' running means.
 BETAS = (0.5, 0.9)
@@ -273,14 +279,9 @@ def build_encoder(trunk, input_shape, n_clusters, n_style, color, stretch) -> Ca
     ValueError
         If the trunk's output is not of shape (n, e).
     """
-    seen = input_shape
-    if color is not None:
-        channels = input_shape[0] if color == "color" else COLOR_CHANNELS[color]
-        seen = (channels, *input_shape[1:])
+    seen = seen_shape(input_shape, color)
     trunk = trunk(seen)
-    trunk.eval()  # a look at the shapes must not move the statistics of batch norm
-    with torch.no_grad():
-        output = trunk(torch.zeros(2, *seen))
+    output = probe(trunk, trunk, seen)
     h, features = output if isinstance(output, tuple) else (output, output)
     if h.ndim != 2 or len(h) != 2 or len(features) != 2:
         raise ValueError(
@@ -291,6 +292,13 @@ def build_encoder(trunk, input_shape, n_clusters, n_style, color, stretch) -> Ca
     encoder = CategoryStyleEncoder(trunk, h.shape[1], n_clusters, n_style, color, stretch)
     encoder.n_features = features[0].numel()
     return encoder
+
+
+def seen_shape(input_shape: tuple[int, ...], color: str | None) -> tuple[int, ...]:
+    """Shape of what the trunk sees of an input; `color` is None where there is none."""
+    if color is None or color == "color":
+        return input_shape
+    return (COLOR_CHANNELS[color], *input_shape[1:])
 
 
 def automatic_network(input_shape: tuple[int, ...]) -> str:
@@ -643,14 +651,9 @@ class DCCS(DeepClusterer):
     # ------------------------------------------------------------------ the base class's questions
 
     def _check_own_parameters(self) -> None:
-        for name in ("hidden_sizes", "critic_sizes"):
-            sizes = getattr(self, name)
-            if name == "critic_sizes" and sizes == "auto":
-                continue
-            if not isinstance(sizes, tuple | list) or len(sizes) < 1:
-                raise ValueError(f"{name} must be a tuple of 1 ints at least, got {sizes!r}.")
-            for size in sizes:
-                check_integer(name, size, minimum=1)
+        check_sizes("hidden_sizes", self.hidden_sizes)
+        if self.critic_sizes != "auto":
+            check_sizes("critic_sizes", self.critic_sizes)
         check_integer("n_style", self.n_style, minimum=0)
         check_integer("n_critic", self.n_critic, minimum=1)
         check_integer("patience", self.patience, minimum=1)
@@ -676,11 +679,8 @@ class DCCS(DeepClusterer):
         is_image = len(input_shape) == 3
         color = self.color if is_image else None
         name = automatic_network(input_shape) if self.network == "auto" else self.network
-        if name in ("conv", "residual") and not is_image:
-            raise ValueError(
-                f"network={name!r} is for images, but X has feature vectors: pass image_shape if "
-                "its rows are images."
-            )
+        if name in ("conv", "residual"):
+            check_image("network", name, input_shape)
         is_small = is_image and min(input_shape[1:]) < SMALL_SIDE
         trunk = self.network
         if not callable(trunk):
@@ -727,9 +727,8 @@ class DCCS(DeepClusterer):
         if len(input_shape) == 1:
             hidden = tuple(self.hidden_sizes)[::-1]
             return partial(MLPDecoder, output_shape=input_shape, hidden=hidden)
-        channels = input_shape[0] if self.color == "color" else COLOR_CHANNELS[self.color]
         decoder = ResidualDecoder if name == "residual" else ConvDecoder
-        return partial(decoder, output_shape=(channels, *input_shape[1:]))
+        return partial(decoder, output_shape=seen_shape(input_shape, self.color))
 
     def _augment(self, input_shape: tuple[int, ...]) -> Callable | None:
         if self.augmentation != "auto":

@@ -11,10 +11,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
-from skdeepcluster._training import Batch, ClusteringNet, Phase
+from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import TRAINING_BLOCK, n_batches
 from skdeepcluster._training._kmeans import kmeans
-from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster._validation import (
+    check_boolean,
+    check_choice,
+    check_image,
+    check_integer,
+    check_real,
+)
 from skdeepcluster.augmentation import (
     center_crop,
     color_jitter,
@@ -31,6 +37,7 @@ from skdeepcluster.networks import (
     RotationTask,
     SmallVGG,
 )
+from skdeepcluster.networks._probe import probe
 from skdeepcluster.objectives import squared_distances
 from skdeepcluster.targets import (
     match_labels,
@@ -39,8 +46,6 @@ from skdeepcluster.targets import (
     sample_mixture,
     sample_sphere,
 )
-
-CLUSTERING = "clustering"
 
 #: Smallest variance of the soft assignment, in units of the squared radius of the sphere.
 MIN_VARIANCE = 1e-4
@@ -176,13 +181,10 @@ class MMDCNet(ClusteringNet):
     def initialize_module(self):
         """Build the trunk, the heads for its features, and the place for the means."""
         super().initialize_module()
-        self.module_.eval()  # a look at the shape must not move the statistics of batch norm
         if len(self.input_shape) == 3:
             self.module_.to(memory_format=torch.channels_last)
-        parameter = next(self.module_.parameters(), torch.empty(0))
-        with torch.no_grad():
-            x = self.views.center(torch.zeros(2, *self.input_shape, device=parameter.device))
-            h = self.features(x)
+        x = probe(self.module_, self.views.center, self.input_shape)
+        h = probe(self.module_, self.features, x.shape[1:])
         if h.ndim != 2 or len(h) != 2:
             raise ValueError(
                 "network must map a batch of n inputs to features of shape (n, f), "
@@ -410,11 +412,6 @@ class MMDCNet(ClusteringNet):
     def method_state(self) -> dict:
         """Targets, and which row has which."""
         return {"change_": self.change_, **{name: getattr(self, name) for name in self._own}}
-
-    def load_method_state(self, state: dict) -> None:
-        """Restore them."""
-        for name, value in state.items():
-            setattr(self, name, value.to(self.device) if torch.is_tensor(value) else value)
 
 
 def _to_host(x: Tensor) -> Callable[[], np.ndarray]:
@@ -821,10 +818,7 @@ class MMDC(DeepClusterer):
         if len(input_shape) == 1:
             for name, off in (("sobel", False), ("crop_size", "auto"), ("input_size", "auto")):
                 if getattr(self, name) != off:
-                    raise ValueError(
-                        f"{name}={getattr(self, name)!r} is for images, but X has feature vectors: "
-                        "pass image_shape if its rows are images."
-                    )
+                    check_image(name, getattr(self, name), input_shape)
             return FeatureViews(distort), input_shape
         side = min(input_shape[1:])
         crops = self.crop_size
@@ -847,11 +841,7 @@ class MMDC(DeepClusterer):
         if self.auxiliary == "auto":
             return RotationTask if natural else None
         if self.auxiliary == "rotation":
-            if len(input_shape) != 3:
-                raise ValueError(
-                    "auxiliary='rotation' is for images, but X has feature vectors: "
-                    "pass image_shape if its rows are images."
-                )
+            check_image("auxiliary", self.auxiliary, input_shape)
             return RotationTask
         return self.auxiliary
 
@@ -864,11 +854,7 @@ class MMDC(DeepClusterer):
             name = "mlp" if len(seen) == 1 else "resnet18" if natural else "vgg"
         if name == "mlp":
             return partial(MLP, seen, tuple(self.hidden_sizes)), None
-        if len(seen) == 1:
-            raise ValueError(
-                f"network={name!r} is for images, but X has feature vectors: "
-                "pass image_shape if its rows are images."
-            )
+        check_image("network", name, seen)
         if name == "vgg":
             return partial(SmallVGG, seen), PAPER_HEAD_STD
         blocks = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}[name]

@@ -8,10 +8,17 @@ import torch
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
-from skdeepcluster._training import Batch, ClusteringNet, Phase
+from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._kmeans import kmeans
-from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster._validation import (
+    check_boolean,
+    check_choice,
+    check_image,
+    check_integer,
+    check_real,
+    check_sizes,
+)
 from skdeepcluster.augmentation import random_affine
 from skdeepcluster.networks import (
     CNNAutoencoder,
@@ -21,6 +28,7 @@ from skdeepcluster.networks import (
     UNetAutoencoder,
     VariationalAutoencoder,
 )
+from skdeepcluster.networks._probe import probe
 from skdeepcluster.objectives import (
     TARGET_READINGS,
     kl_divergence,
@@ -28,7 +36,7 @@ from skdeepcluster.objectives import (
     target_weights,
 )
 
-LAYERWISE, AUTOENCODER, CLUSTERING = "layer-wise", "autoencoder", "clustering"
+LAYERWISE, AUTOENCODER = "layer-wise", "autoencoder"
 
 #: Share of numbers that layer-wise pre-training sets to zero.
 DROPOUT = 0.2
@@ -38,9 +46,9 @@ PAPER_LAYER_STEPS, PAPER_STEPS = 100_000, 200_000
 PAPER_LEARNING_RATE, PAPER_DECAY_STEPS = 0.01, 20_000
 
 #: The default pre-training: learning rate of Adam, which falls linearly to zero; steps of the whole
-#: autoencoder by the square root of the number of rows, and bounds on its epochs.
+#: autoencoder by the square root of the number of rows, and at least; bounds on its epochs.
 PRETRAINING_LEARNING_RATE = 0.001
-STEPS_BY_ROOT, PRETRAINING_BOUNDS = 30, (10, 250)
+STEPS_BY_ROOT, PRETRAINING_STEPS, PRETRAINING_BOUNDS = 30, 1200, (10, 250)
 
 #: Steps between two targets (MNIST).
 PAPER_INTERVAL = 80
@@ -94,10 +102,7 @@ class StatDECNet(ClusteringNet):
         """Build the autoencoder and, for its embedding, the centres."""
         super().initialize_module()
         self.power_ = None  # known once there are data
-        self.module_.eval()  # a look at the shape must not move the statistics of batch norm
-        parameter = next(self.module_.parameters(), torch.empty(0))
-        with torch.no_grad():
-            z = self.module_.encode(torch.zeros(2, *self.input_shape, device=parameter.device))
+        z = probe(self.module_, self.module_.encode, self.input_shape)
         if z.ndim != 2 or len(z) != 2:
             raise ValueError(
                 "network.encode must map a batch of n inputs to embeddings of shape (n, e), "
@@ -295,11 +300,6 @@ class StatDECNet(ClusteringNet):
             return {}
         return {name: getattr(self, name) for name in self._own}
 
-    def load_method_state(self, state: dict) -> None:
-        """Restore them."""
-        for name, value in state.items():
-            setattr(self, name, value.to(self.device) if torch.is_tensor(value) else value)
-
 
 class StatDEC(DeepClusterer):
     r"""Deep embedded clustering with statistics pooling and a weighted target.
@@ -441,10 +441,10 @@ class StatDEC(DeepClusterer):
     Notes
     -----
     The default pre-training trains the whole autoencoder at once, by Adam with a learning rate that
-    falls linearly from 0.001 to zero. It takes about 30 sqrt(n) steps, within bounds of 10 and 250
-    epochs, so that few rows get more epochs than many. Layer-wise training with dropout before it
-    (`layerwise_epochs`) costs time and was not found to cluster better with Adam; with
-    ``pretraining="paper"`` it is part of the schedule.
+    falls linearly from 0.001 to zero. It takes about 30 sqrt(n) steps, 1,200 at least, within
+    bounds of 10 and 250 epochs, so that few rows get more epochs than many. Layer-wise training
+    with dropout before it (`layerwise_epochs`) costs time and was not found to cluster better with
+    Adam; with ``pretraining="paper"`` it is part of the schedule.
 
     References
     ----------
@@ -594,21 +594,13 @@ class StatDEC(DeepClusterer):
             if getattr(self, name) != "auto":
                 check_integer(name, getattr(self, name), minimum=0)
         least = 2 if self.statistics_pooling else 0  # it sits on the decoder's second hidden layer
-        if not isinstance(self.hidden_sizes, tuple | list) or len(self.hidden_sizes) < least:
-            raise ValueError(
-                f"hidden_sizes must be a tuple of {least} ints at least, got {self.hidden_sizes!r}."
-            )
-        for size in self.hidden_sizes:
-            check_integer("hidden_sizes", size, minimum=1)
+        check_sizes("hidden_sizes", self.hidden_sizes, least=least)
         if not callable(self.augmentation):
             check_choice("augmentation", self.augmentation, (None, "affine"))
 
     def _make_net(self, input_shape, n_samples, **common) -> StatDECNet:
-        if self.augmentation == "affine" and len(input_shape) != 3:
-            raise ValueError(
-                "augmentation='affine' is for images, but X has feature vectors: "
-                "pass image_shape if its rows are images."
-            )
+        if self.augmentation == "affine":
+            check_image("augmentation", self.augmentation, input_shape)
         layerwise_epochs, pretrain_epochs = self._pretraining_epochs(n_samples)
         reading = {True: "members", False: "dec"}.get(self.weighted_target, self.weighted_target)
         return StatDECNet(
@@ -644,11 +636,7 @@ class StatDEC(DeepClusterer):
         if convolutional is None:
             network = VariationalAutoencoder if self.network == "vae" else MLPAutoencoder
             return partial(network, input_shape, hidden=tuple(self.hidden_sizes), **common)
-        if len(input_shape) != 3:
-            raise ValueError(
-                f"network={self.network!r} is for images, but X has feature vectors: "
-                "pass image_shape if its rows are images."
-            )
+        check_image("network", self.network, input_shape)
         return partial(convolutional, input_shape, **common)
 
     def _update_interval(self, n_samples: int) -> int:
@@ -662,8 +650,8 @@ class StatDEC(DeepClusterer):
         if self.pretraining == "paper":
             automatic = math.ceil(PAPER_LAYER_STEPS / steps), math.ceil(PAPER_STEPS / steps)
         else:
-            wanted = math.ceil(STEPS_BY_ROOT * math.sqrt(n_samples) / steps)
-            automatic = 0, int(np.clip(wanted, *PRETRAINING_BOUNDS))
+            wanted = max(PRETRAINING_STEPS, STEPS_BY_ROOT * math.sqrt(n_samples))
+            automatic = 0, int(np.clip(math.ceil(wanted / steps), *PRETRAINING_BOUNDS))
         given = self.layerwise_epochs, self.pretrain_epochs
         return tuple(
             auto if value == "auto" else value for auto, value in zip(automatic, given, strict=True)

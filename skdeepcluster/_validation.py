@@ -47,3 +47,23 @@ def check_boolean(name: str, value: Any) -> None:
     """Raise unless `value` is True or False."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}.")
+
+
+def check_sizes(name: str, value: Any, *, least: int = 1, also: str = "") -> None:
+    """Raise unless `value` is a tuple of `least` positive ints at least.
+
+    `also` is what else it may be, for the message.
+    """
+    if not isinstance(value, tuple | list) or len(value) < least:
+        raise ValueError(f"{name} must be {also}a tuple of {least} ints at least, got {value!r}.")
+    for size in value:
+        check_integer(name, size, minimum=1)
+
+
+def check_image(name: str, value: Any, input_shape: Sequence[int]) -> None:
+    """Raise unless inputs are images, which the parameter's value is for."""
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{name}={value!r} is for images, but X has feature vectors: "
+            "pass image_shape if its rows are images."
+        )

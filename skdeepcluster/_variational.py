@@ -9,12 +9,20 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster._base import DeepClusterer, _draw_seed
-from skdeepcluster._training import Batch, ClusteringNet, Phase
+from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
-from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster._validation import (
+    check_boolean,
+    check_choice,
+    check_image,
+    check_integer,
+    check_real,
+    check_sizes,
+)
 from skdeepcluster.augmentation import binarize, random_brightness, random_geometry
 from skdeepcluster.networks import MixtureConv, MixtureLatent, MixtureMLP
 from skdeepcluster.networks._mixture import bounded_variance
+from skdeepcluster.networks._probe import probe
 from skdeepcluster.objectives import (
     bernoulli_log_likelihood,
     gaussian_kl,
@@ -27,7 +35,7 @@ from skdeepcluster.objectives import (
 #: Numbers in a row from which on the MLP is the larger one.
 LARGE_INPUT = 256
 
-START, CLUSTERING = "start", "clustering"
+START = "start"
 
 #: Steps, about, of a start.
 START_STEPS = 200
@@ -117,13 +125,8 @@ class VariationalGMMNet(ClusteringNet):
 
     def _check_module(self, module) -> list[int]:
         """Return how many features there are for q(k|x) and for q(z|x,k), or raise."""
-        module.eval()  # a look at the shapes must not move the statistics of batch norm
-        parameter = next(module.parameters(), torch.empty(0))
-        with torch.no_grad():
-            features = _pair(
-                module.encode(torch.zeros(2, *self.input_shape, device=parameter.device))
-            )
-            output = module.decode(torch.zeros(2, self.embedding_dim, device=parameter.device))
+        features = _pair(probe(module, module.encode, self.input_shape))
+        output = probe(module, module.decode, (self.embedding_dim,))
         if len(features) != 2 or any(h.ndim != 2 or len(h) != 2 for h in features):
             raise ValueError(
                 "network.encode must map a batch of n inputs to features of shape (n, f), or to "
@@ -211,9 +214,6 @@ class VariationalGMMNet(ClusteringNet):
 
     def begin_epoch(self) -> None:
         """Read the schedules."""
-        self._read_schedules()
-
-    def _read_schedules(self) -> None:
         self.weights_ = {
             "recons": _at(self.lambda_recons, self.phase_epoch_),
             "aug": _at(self.lambda_aug, self.phase_epoch_),
@@ -233,9 +233,7 @@ class VariationalGMMNet(ClusteringNet):
     def _objective(self, x, augmented, recons, aug) -> dict[str, torch.Tensor]:
         both = x if augmented is None else torch.cat([x, augmented])
         with self.autocast():
-            h, h_posterior = self.encode(both)
-            mean, variance = self.latent_.posterior(self.latent_.project(h_posterior))
-        log_q = self.latent_.log_assignment(h)  # (n or 2 n, K)
+            log_q, mean, variance = self.infer(both)  # of n or 2 n rows
         std = variance.sqrt()
         n = len(both) if self.augmented_elbo else len(x)
         terms = self._elbo(both[:n], log_q[:n], mean[:n], variance[:n], std[:n], recons)
@@ -315,7 +313,7 @@ class VariationalGMMNet(ClusteringNet):
     def load_method_state(self, state: dict) -> None:
         """Restore it, and read the schedules of the epoch that goes on."""
         self.best_ = state["best"]
-        self._read_schedules()
+        self.begin_epoch()
 
 
 class VariationalGMMClustering(DeepClusterer):
@@ -720,13 +718,7 @@ default="auto"
         if self.embedding_dim != "auto":
             check_integer("embedding_dim", self.embedding_dim, minimum=1)
         if self.hidden_sizes != "auto":
-            if not isinstance(self.hidden_sizes, tuple | list) or not self.hidden_sizes:
-                raise ValueError(
-                    "hidden_sizes must be 'auto' or a tuple of 1 ints at least, "
-                    f"got {self.hidden_sizes!r}."
-                )
-            for size in self.hidden_sizes:
-                check_integer("hidden_sizes", size, minimum=1)
+            check_sizes("hidden_sizes", self.hidden_sizes, also="'auto' or ")
         check_choice("likelihood", self.likelihood, ("auto", "bernoulli", "gaussian"))
         if self.lambda_recons != "auto":
             _schedule("lambda_recons", self.lambda_recons)
@@ -797,11 +789,8 @@ default="auto"
     def _module_for(self, input_shape, embedding_dim, n_outputs):
         if callable(self.network):
             return partial(self.network, input_shape)
-        if self.network in ("conv", "faces") and len(input_shape) != 3:
-            raise ValueError(
-                f"network={self.network!r} is for images, but X has feature vectors: "
-                "pass image_shape if its rows are images."
-            )
+        if self.network in ("conv", "faces"):
+            check_image("network", self.network, input_shape)
         if self.network in ("auto", "mlp"):
             hidden = self.hidden_sizes
             if hidden == "auto":
@@ -825,14 +814,9 @@ default="auto"
     def _augment_for(self, input_shape):
         if callable(self.augmentation) or self.augmentation is None:
             return self.augmentation
-        images = len(input_shape) == 3
         if self.augmentation == "auto":
-            return AUGMENTATIONS[AUTOMATIC] if images else None
-        if not images:
-            raise ValueError(
-                f"augmentation={self.augmentation!r} is for images, but X has feature vectors: "
-                "pass image_shape if its rows are images."
-            )
+            return AUGMENTATIONS[AUTOMATIC] if len(input_shape) == 3 else None
+        check_image("augmentation", self.augmentation, input_shape)
         return AUGMENTATIONS[self.augmentation]
 
     def _collect(self) -> None:

@@ -5,6 +5,6 @@ that two methods need stands here once.
 """
 
 from skdeepcluster._training._data import Batch, Preprocessor, TensorSource
-from skdeepcluster._training._net import ClusteringNet, Phase
+from skdeepcluster._training._net import CLUSTERING, ClusteringNet, Phase
 
-__all__ = ["Batch", "ClusteringNet", "Phase", "Preprocessor", "TensorSource"]
+__all__ = ["CLUSTERING", "Batch", "ClusteringNet", "Phase", "Preprocessor", "TensorSource"]

@@ -21,6 +21,9 @@ from skdeepcluster._training._seeding import random_state, set_random_state
 #: Seconds between two checkpoints within a phase.
 CHECKPOINT_INTERVAL = 60.0
 
+#: Name of the phase that all methods have, and whose epochs `n_iter_` counts.
+CLUSTERING = "clustering"
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -154,7 +157,9 @@ class ClusteringNet(NeuralNet):
         return {}
 
     def load_method_state(self, state: dict) -> None:
-        """Restore what `method_state` returned; called after `configure_phase`."""
+        """Restore what `method_state` returned, here attributes; called after `configure_phase`."""
+        for name, value in state.items():
+            setattr(self, name, value.to(self.device) if torch.is_tensor(value) else value)
 
     #: Whether the phases' epochs are the method's own schedule, whose end is no failure.
     fixed_schedule = False
