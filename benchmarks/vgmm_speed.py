@@ -43,7 +43,7 @@ def trained(X, n_clusters, hidden, batch_size, mass, sharpen=None):
         with torch.no_grad():
             net.latent_.assignment.weight *= sharpen
     net.phases_, net.compiled_ = net.phases(), {}
-    net._read_schedules()
+    net.begin_epoch()
     net._configure_phase()
     # The assignments stay as sharp as they were made: what is timed is a step, not learning.
     for group in net.optimizer_.param_groups:

@@ -55,6 +55,9 @@ BETAS = (0.5, 0.9)
 #: Draws from the prior whose mean value by the critic is what `score` compares with.
 SCORE_DRAWS = 1 << 14
 
+#: Rows in a batch, at most, of the pass that settles the statistics of batch normalisation.
+STATISTICS_ROWS = 512
+
 #: Sides in pixels from which images get convolutions, and from which residual blocks.
 SMALLEST_SIDE, RESIDUAL_SIDE = 4, 32
 
@@ -158,7 +161,7 @@ class DCCSNet(ClusteringNet):
         with rows drawn at random, from which the critic's batches come as well.
         """
         n = len(self.source_)
-        size = max(2, min(self.batch_size, n))
+        size = max(2, len(batch.x), min(self.batch_size, n))  # a batch may hold one row more
         wanted = size * (1 + self.n_critic) - len(batch.x)
         drawn = self.source_[torch.randint(n, (wanted,), device=self.source_.rows.device)]
         more, rows = drawn.split([size - len(batch.x), size * self.n_critic])
@@ -240,6 +243,35 @@ class DCCSNet(ClusteringNet):
         self.phase_over_ = self.tol > 0 and has_converged(estimates, self.tol, self.patience)
         return {}
 
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Train, then settle what batch normalisation will predict with."""
+        super().fit_loop(X, y, epochs, **fit_params)
+        self._settle_statistics()
+        return self
+
+    @torch.no_grad()
+    def _settle_statistics(self) -> None:
+        """Set the running statistics of batch normalisation to those of the rows.
+
+        While training they move with the distorted rows, too, but it is the rows' own z that the
+        critic has seen, and that predictions are about.
+        """
+        kind = nn.modules.batchnorm._BatchNorm
+        norms = [layer for layer in self.module_.modules() if isinstance(layer, kind)]
+        n = len(self.source_)
+        if not norms or n < 2:
+            return
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over batches
+        self._set_training(True)
+        for index in torch.arange(n).tensor_split(-(-n // STATISTICS_ROWS)):
+            self.module_(self.source_[index])
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        self._set_training(False)
+
     def value_of_prior(self) -> float:
         """Mean of the critic's values over many draws from the prior, alike at each call."""
         per_category = -(-SCORE_DRAWS // self.n_clusters)
@@ -251,7 +283,7 @@ class DCCSNet(ClusteringNet):
                 z = torch.zeros(per_category, self.n_clusters + self.n_style)
                 z[:, category] = 1
                 z[:, self.n_clusters :] = style
-                total += self.critic_(z.to(self.device)).double().mean().item()
+                total += self.critic_(z.to(self.device)).cpu().double().mean().item()
         return total / self.n_clusters
 
 

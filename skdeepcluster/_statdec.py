@@ -53,6 +53,9 @@ STEPS_BY_ROOT, PRETRAINING_STEPS, PRETRAINING_BOUNDS = 30, 1200, (10, 250)
 #: Steps between two targets (MNIST).
 PAPER_INTERVAL = 80
 
+#: Rows of which the target is computed at once.
+TARGET_ROWS = 1 << 16
+
 #: Rows, evenly spread over the data, whose mean square is the unit of the reconstruction error.
 POWER_ROWS = 4096
 
@@ -271,10 +274,13 @@ class StatDECNet(ClusteringNet):
                 z = self.module_.encode(x)
             return self.assignment_(z).exp()
 
+        self.target_ = None  # as large as the next one
         q = self.map_rows(self.source_, assign)  # (n, K)
         self.weights_ = target_weights(q, self.reading, self.gamma)
-        self.target_ = target_distribution(q, self.weights_)
         labels = q.argmax(dim=1)
+        for rows in q.split(TARGET_ROWS):  # in place, for the same reason
+            rows.copy_(target_distribution(rows, self.weights_))
+        self.target_ = q
         if self.previous_ is not None:
             self.label_change_ = (labels != self.previous_).float().mean().item()
             self.phase_over_ = self.label_change_ < self.tol

@@ -166,7 +166,9 @@ class VariationalGMMNet(ClusteringNet):
         """Log p(x|z) of each row (eq. 9), from what the decoder gave."""
         output = output.float()
         if self.likelihood == "bernoulli":
-            return bernoulli_log_likelihood(x, output)
+            # A distortion of the user's, or a row that `fit` has not seen, may leave [0, 1], where
+            # the likelihood has no bound.
+            return bernoulli_log_likelihood(x.clamp(0, 1), output)
         mean, raw = output.chunk(2, dim=1)
         return gaussian_log_likelihood(x, mean, bounded_variance(raw))
 
@@ -201,7 +203,7 @@ class VariationalGMMNet(ClusteringNet):
 
     def begin_phase(self) -> None:
         """Draw weights for a start; take those of the best one for the run."""
-        if self.phase_.name == START and self.phase_.stage > 0:
+        if self.phase_.name == START and self.phase_.stage > 0 and self.stopped_by_ is None:
             module = self.initialized_instance(self.module, self.get_params_for("module"))
             self._set_weights([module.state_dict(), self._make_latent(module).state_dict()])
         elif self.phase_.name == CLUSTERING and self.best_ is not None:
@@ -555,11 +557,11 @@ default="auto"
     # ------------------------------------------------------------------ methods of its own
 
     def score_samples(self, X) -> np.ndarray:
-        r"""ELBO of each row, a lower bound of :math:`\log p(x)`, the higher the better.
+        r"""ELBO of each row with z at the means of its posteriors, the higher the better.
 
-        Every component counts, with z at the mean of its posterior, so that nothing is random and
-        the bound is that of the mean, not of draws. :math:`\lambda_{recons}` and
-        :math:`L_{aug}` are left out.
+        Every component counts, and nothing is drawn at random. It ranks rows, and models of one
+        kind, but is no strict bound of :math:`\log p(x)`: the likelihood at the mean is more than
+        its mean over draws of z. :math:`\lambda_{recons}` and :math:`L_{aug}` are left out.
 
         Parameters
         ----------
@@ -575,8 +577,7 @@ default="auto"
     def score(self, X, y=None) -> float:
         """Mean of :meth:`score_samples`, the higher the better.
 
-        Comparable between runs with the same likelihood and scaling of X, whatever the number of
-        clusters and the network; not between others.
+        Comparable between runs with the same likelihood and scaling of X; not between others.
 
         Parameters
         ----------

@@ -90,6 +90,17 @@ def test_critic_and_encoder_are_trained_in_turns(blobs, n_critic, information):
     assert [set(changed) for changed in watch.changed] == (cycle * 8)[:-1]
 
 
+def test_batch_norm_predicts_with_the_statistics_of_the_rows(blobs):
+    """Not with those of distorted rows, or of rows drawn for the critic."""
+    X = blobs[0]
+    model = DCCS(4, **SMALL, feature_noise=5.0).fit(X)
+    linear, norm = model.net_.module_.trunk.layers[:2]
+    h = (X - X.mean(axis=0)) / X.std(axis=0) @ linear.weight.detach().double().numpy().T
+    assert_allclose(norm.running_mean, h.mean(axis=0), atol=1e-4)
+    assert_allclose(norm.running_var, h.var(axis=0, ddof=1), rtol=1e-4)
+    assert norm.momentum == 0.1  # as it was
+
+
 def test_no_gradient_reaches_the_other_side(blobs):
     class Watch(Callback):
         def __init__(self):

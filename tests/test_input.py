@@ -692,8 +692,9 @@ def test_more_clusters_than_distinct_rows(name):
 @every_estimator
 @pytest.mark.parametrize("batch_size", [1, 2, 29, 30, 31, 10_000])
 def test_any_batch_size(name, batch_size):
-    model = quick(name, n_clusters=3, batch_size=batch_size, random_state=0).fit(X_GOOD)
-    assert_array_equal(model.labels_, model.predict(X_GOOD))
+    for X in X_GOOD, X_GOOD[:29]:
+        model = quick(name, n_clusters=3, batch_size=batch_size, random_state=0).fit(X)
+        assert_array_equal(model.labels_, model.predict(X))
 
 
 @unconverged

@@ -8,6 +8,7 @@ import torch
 from estimators import blobs, images
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from skdeepcluster import VariationalGMMClustering
@@ -360,6 +361,22 @@ def test_the_best_start_goes_on():
     q = model.predict_proba(X).astype(float)
     own = stats.entropy(q.mean(axis=0)) - stats.entropy(q, axis=1).mean()
     assert own == pytest.approx(max(row["information"] for row in ends), abs=1e-4)
+
+
+def test_a_run_that_ends_in_its_first_start_keeps_what_was_trained():
+    """Later starts would replace it by weights that nothing has trained."""
+
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                self.weights = net.latent_.assignment.weight.detach().clone()
+                raise KeyboardInterrupt
+
+    stop = Stop()
+    model = make(n_init=3, init_epochs=4, max_epochs=4, callbacks=[stop])
+    with pytest.warns(ConvergenceWarning):
+        model.fit(blobs())
+    assert_array_equal(model.net_.latent_.assignment.weight.detach(), stop.weights)
     assert model.n_iter_ == 0
 
 

@@ -35,4 +35,6 @@ def kmeans(z: np.ndarray, n_clusters: int, seed: int, restarts: int = RESTARTS) 
             return KMeans(n_clusters, n_init=restarts, random_state=seed).fit(z)
         some = np.random.default_rng(seed).choice(len(z), n_rows, replace=False)
         best = KMeans(n_clusters, n_init=restarts, random_state=seed).fit(z[some])
-        return KMeans(n_clusters, init=best.cluster_centers_, n_init=1, copy_x=False).fit(z)
+        start = best.cluster_centers_
+        last = KMeans(n_clusters, init=start, n_init=1, copy_x=False, random_state=seed)
+        return last.fit(z)

@@ -104,6 +104,8 @@ class MixtureLatent(nn.Module):
         if len(mean) > 1:
             part *= spread / mean.std(dim=0).mean().clamp_min(1e-6)
         self.prior_out.bias.zero_()
+        mean, _ = self.prior()  # hidden layers may have moved all of them
+        self.prior_out.bias[: self.embedding_dim] = -mean.mean(dim=0)
 
     def log_assignment(self, h: Tensor) -> Tensor:
         """Return log q(k|x) of shape (n, K) for features (n, assignment_features), float32."""

@@ -6,6 +6,9 @@ from torch import Tensor
 #: Readings of the sample frequency :math:`v_j` of StatDEC, see :func:`target_weights`.
 TARGET_READINGS = ("members", "inverse", "mean", "all", "squared", "dec")
 
+#: Rows over which sums are taken at once: what stands between would take several times q's memory.
+ROWS = 1 << 16
+
 
 def squared_distances(z: Tensor, centers: Tensor) -> Tensor:
     """Squared Euclidean distance of each row to each centre.
@@ -126,14 +129,14 @@ def target_weights(q: Tensor, reading: str = "members", gamma: float = 2.0) -> T
     nearest = q.argmax(dim=1)  # (n,)
     cardinality = torch.bincount(nearest, minlength=n_clusters).clamp_min(1).to(q.dtype)  # (K,)
     rarity = (n / cardinality).sqrt()
-    if reading == "members":
-        member = torch.nn.functional.one_hot(nearest, n_clusters).bool()  # (n, K)
-        v = torch.where(member, _focal(q, gamma), 0).sum(dim=0) * rarity
-    else:
-        focal = _focal(q, gamma).sum(dim=0)  # (K,)
-        factor = {"all": rarity, "mean": rarity / n, "inverse": 1 / rarity}[reading]
-        v = focal * factor
-    return u + v
+    clusters = torch.arange(n_clusters, device=q.device)
+    focal = torch.zeros_like(u)
+    for q_rows, nearest_rows in zip(q.split(ROWS), nearest.split(ROWS), strict=True):
+        terms = _focal(q_rows, gamma)
+        if reading == "members":
+            terms = torch.where(nearest_rows[:, None] == clusters, terms, 0)
+        focal = focal + terms.sum(dim=0)
+    return u + focal * {"mean": rarity / n, "inverse": 1 / rarity}.get(reading, rarity)
 
 
 def _focal(q: Tensor, gamma: float) -> Tensor:
