@@ -61,9 +61,12 @@ STATISTICS_ROWS = 512
 #: Sides in pixels from which images get convolutions, and from which residual blocks.
 SMALLEST_SIDE, RESIDUAL_SIDE = 4, 32
 
-#: Areas of random crops, as shares of an image, and the side in pixels below which those of small
-#: images are taken.
-CROP_AREA, SMALL_CROP_AREA, SMALL_SIDE = (0.4, 1.0), (0.7, 1.0), 16
+#: Areas of random crops, as shares of an image.
+CROP_AREA = (0.4, 1.0)
+
+#: Below this side in pixels a crop would leave too few: such images are turned, in degrees, and
+#: shifted, as a share of the side, instead.
+SMALL_SIDE, SMALL_DEGREES, SMALL_SHIFT = 16, 10.0, 0.1
 
 #: Sizes of the paper's critic and discriminator, and of these and the encoder for small images.
 CRITIC_SIZES, SMALL_CRITIC_SIZES = (1024, 512), (256, 128)
@@ -346,6 +349,8 @@ class ImageAugmentation:
 
     crop_area: tuple[float, float]
     crop_aspect: tuple[float, float]
+    degrees: float
+    shift: float
     horizontal_flip: bool
     brightness: float
     contrast: float
@@ -358,6 +363,8 @@ class ImageAugmentation:
             x,
             area=self.crop_area,
             aspect=self.crop_aspect,
+            degrees=self.degrees,
+            shift=self.shift,
             horizontal_flip=0.5 * self.horizontal_flip,
         )
         x = color_jitter(x, self.brightness, self.contrast, self.saturation, self.hue)
@@ -442,10 +449,13 @@ class DCCS(DeepClusterer):
         to another; images are in [0, 1] and, where they are, in colour.
     crop_area : "auto" or (float, float), default="auto"
         Smallest and largest area of a random crop, as a share of the image; it is resized to the
-        image's sides. "auto" is (0.4, 1), but (0.7, 1) below 16 pixels a side: less would leave
-        some five pixels.
+        image's sides. "auto" is (0.4, 1), but the whole image below 16 pixels a side: less would
+        leave some five pixels.
     crop_aspect : (float, float), default=(3/4, 4/3)
         Smallest and largest width of a crop by its height.
+    degrees, shift : "auto" or float, default="auto"
+        Largest turn, in degrees, and largest shift, as a share of the side, either way. "auto" is
+        none, but 10 degrees and 0.1 below 16 pixels a side, in place of crops.
     horizontal_flip : bool, default=False
         Whether half of the images are mirrored. It suits photographs and clothes, not writing.
     brightness, contrast, saturation : float, default=0.4
@@ -461,7 +471,7 @@ class DCCS(DeepClusterer):
     tol : float, default=0.05
         Training ends when the critic's estimate of the Wasserstein distance has come down and its
         mean over `patience` epochs falls by less than this share. 0 takes all epochs.
-    patience : int, default=5
+    patience : int, default=10
         Epochs over which the estimate is smoothed and compared.
     image_shape : tuple of int or None, default=None
         How a row of a two-dimensional X unfolds: ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. None:
@@ -471,7 +481,7 @@ class DCCS(DeepClusterer):
         to [0, 1] by the range seen in `fit`, and standardises columns of features; images are then
         stretched to [-1, 1] for the encoder. None leaves all as it is; "auto" augmentation expects
         images in [0, 1].
-    max_epochs : int, default=100
+    max_epochs : int, default=50
         Bound of the epochs. An epoch has each row once in an encoder's step.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
@@ -564,6 +574,8 @@ class DCCS(DeepClusterer):
         augmentation="auto",
         crop_area="auto",
         crop_aspect=(3 / 4, 4 / 3),
+        degrees="auto",
+        shift="auto",
         horizontal_flip=False,
         brightness=0.4,
         contrast=0.4,
@@ -573,10 +585,10 @@ class DCCS(DeepClusterer):
         feature_noise=0.3,
         feature_dropout=0.0,
         tol=0.05,
-        patience=5,
+        patience=10,
         image_shape=None,
         scaling="auto",
-        max_epochs=100,
+        max_epochs=50,
         max_time=None,
         batch_size=64,
         learning_rate=0.001,
@@ -605,6 +617,8 @@ class DCCS(DeepClusterer):
         self.augmentation = augmentation
         self.crop_area = crop_area
         self.crop_aspect = crop_aspect
+        self.degrees = degrees
+        self.shift = shift
         self.horizontal_flip = horizontal_flip
         self.brightness = brightness
         self.contrast = contrast
@@ -706,6 +720,9 @@ class DCCS(DeepClusterer):
         if self.crop_area != "auto":
             _check_range("crop_area", self.crop_area, maximum=1.0)
         _check_range("crop_aspect", self.crop_aspect)
+        for name, most in (("degrees", 180.0), ("shift", 1.0)):
+            if getattr(self, name) != "auto":
+                check_real(name, getattr(self, name), maximum=most)
 
     def _make_net(self, input_shape, n_samples, **common) -> DCCSNet:
         is_image = len(input_shape) == 3
@@ -767,12 +784,21 @@ class DCCS(DeepClusterer):
             return self.augmentation
         if len(input_shape) == 1:
             return FeatureAugmentation(self.feature_noise, self.feature_dropout)
-        crop_area = self.crop_area
-        if crop_area == "auto":
-            crop_area = CROP_AREA if min(input_shape[1:]) >= SMALL_SIDE else SMALL_CROP_AREA
+        is_small = min(input_shape[1:]) < SMALL_SIDE
+        automatic = {
+            "crop_area": (1.0, 1.0) if is_small else CROP_AREA,
+            "degrees": SMALL_DEGREES if is_small else 0.0,
+            "shift": SMALL_SHIFT if is_small else 0.0,
+        }
+        crop_area, degrees, shift = (
+            auto if getattr(self, name) == "auto" else getattr(self, name)
+            for name, auto in automatic.items()
+        )
         return ImageAugmentation(
             tuple(crop_area),
             tuple(self.crop_aspect),
+            float(degrees),
+            float(shift),
             bool(self.horizontal_flip),
             self.brightness,
             self.contrast,

@@ -335,6 +335,8 @@ def test_the_augmentation_does_what_its_parameters_say():
     assert 8 < mirrored.sum() < 32
     for params in (
         {"crop_area": (0.4, 0.8)},
+        {"degrees": 30},
+        {"shift": 0.2},
         {"brightness": 0.4},
         {"contrast": 0.4},
         {"saturation": 0.4},
@@ -342,7 +344,9 @@ def test_the_augmentation_does_what_its_parameters_say():
         {"channel_shuffle": True},
     ):
         assert not np.allclose(distorted(**params), x, atol=1e-2)
-    assert DCCS()._augment((1, 8, 8)).crop_area == (0.7, 1.0)
+    small, large = DCCS()._augment((1, 8, 8)), DCCS()._augment((1, 28, 28))
+    assert (small.crop_area, small.degrees, small.shift) == ((1.0, 1.0), 10, 0.1)
+    assert (large.degrees, large.shift) == (0, 0)
     assert DCCS()._augment((1, 28, 28)).crop_area == (0.4, 1.0)
     assert DCCS(crop_area=[0.5, 0.6])._augment((1, 28, 28)).crop_area == (0.5, 0.6)
     table = torch.zeros(500, 6)

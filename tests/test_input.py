@@ -254,6 +254,8 @@ OWN_BAD_PARAMETERS = [
     ("DCCS", "crop_area", (0.4, 1.5), ValueError, "crop_area must be a finite number in (0, 1]"),
     ("DCCS", "crop_area", (0.9, 0.4), ValueError, "crop_area must be in order, got (0.9, 0.4)"),
     ("DCCS", "crop_area", "small", ValueError, "crop_area must be a pair of numbers, got 'small'"),
+    ("DCCS", "degrees", 200, ValueError, "degrees must be a finite number in [0, 180], got 200"),
+    ("DCCS", "shift", -0.1, ValueError, "shift must be a finite number in [0, 1], got -0.1"),
     ("DCCS", "crop_aspect", 1.0, ValueError, "crop_aspect must be a pair of numbers, got 1.0"),
     ("DCCS", "network", "conv", ValueError, "pass image_shape if its rows are images"),
     ("DCCS", "network", "residual", ValueError, "pass image_shape if its rows are images"),
