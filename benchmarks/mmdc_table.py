@@ -41,7 +41,7 @@ SETTINGS = {
 class RotationNet(MMDCNet):
     """Learns the rotations alone."""
 
-    _epochs_each = 1
+    n_tasks = 1
     task_ = "rotation"
 
 
@@ -60,7 +60,7 @@ class Before(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         # The run's own counter stands at the epoch that ends.
-        if net.task_ == "clustering" and net.refine_after == net._epoch + 1:
+        if net.task_ == "clustering" and net.refine_after == net.task_epoch_ + 1:
             p = net.map_rows(net.source_, lambda x: net.assignment_(net.embed(x)))
             np.save(self.path, p.argmax(dim=1).cpu().numpy())
 

@@ -227,27 +227,23 @@ class MMDCNet(ClusteringNet):
 
     def phases(self) -> list[Phase]:
         """One phase; with an auxiliary task, every epoch of it is followed by one of clustering."""
-        return [Phase(CLUSTERING, self.max_epochs * self._epochs_each)]
+        return [Phase(CLUSTERING, self.max_epochs * self.n_tasks)]
 
     @property
-    def _epochs_each(self) -> int:
+    def n_tasks(self) -> int:
+        """Clustering, and the auxiliary task if there is one; the paper counts `task_epoch_`."""
         return 1 if self.auxiliary_task is None else 2
 
     @property
     def task_(self) -> str:
         """Whose turn it is."""
-        if self.phase_epoch_ % self._epochs_each + 1 == self._epochs_each:
+        if self.phase_epoch_ % self.n_tasks + 1 == self.n_tasks:
             return CLUSTERING
         return getattr(self.auxiliary_, "name", "auxiliary")
 
     @property
-    def _epoch(self) -> int:
-        """Epochs as the paper counts them, those of both tasks as one."""
-        return self.phase_epoch_ // self._epochs_each
-
-    @property
     def _refines(self) -> bool:
-        return self.refine_after is not None and self._epoch >= self.refine_after
+        return self.refine_after is not None and self.task_epoch_ >= self.refine_after
 
     def configure_phase(self) -> None:
         """Make the optimiser of both tasks: no decay of biases and of batch normalisation."""
@@ -287,10 +283,10 @@ class MMDCNet(ClusteringNet):
 
     def begin_epoch(self) -> None:
         """Set the learning rate, and refine the targets before the epoch's first task."""
-        decay = self.decay_factor if self._epoch >= self.decay_after else 1
+        decay = self.decay_factor if self.task_epoch_ >= self.decay_after else 1
         for group in self.optimizer_.param_groups:
             group["lr"] = self.lr / decay
-        if self._refines and self.phase_epoch_ % self._epochs_each == 0:
+        if self._refines and self.phase_epoch_ % self.n_tasks == 0:
             self.refine()
 
     def refine(self) -> None:
@@ -309,8 +305,8 @@ class MMDCNet(ClusteringNet):
         z = self.map_rows(self.source_, self.embed).cpu().numpy()
         if not np.isfinite(z).all():
             raise FloatingPointError(
-                f"embeddings are not finite after {self._epoch} epochs. A smaller learning rate "
-                "may help, or precision='float32'."
+                f"embeddings are not finite after {self.task_epoch_} epochs. A smaller learning "
+                "rate may help, or precision='float32'."
             )
         return z
 

@@ -216,6 +216,18 @@ def test_tasks_take_turns(photographs):
 
 
 @short
+def test_a_line_an_epoch_counts_each_task_by_itself(photographs, capsys):
+    MMDC(2, network=Tiny, verbose=2, **SMALL | {"max_epochs": 2}).fit(photographs)
+    lines = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "rotation epoch 1/2",
+        "clustering epoch 1/2",
+        "rotation epoch 2/2",
+        "clustering epoch 2/2",
+    ]
+
+
+@short
 def test_automatic_choices(photographs):
     grey = photographs.mean(axis=3)
     small = photographs[:, :16, :16]
