@@ -262,6 +262,20 @@ class MMDCNet(ClusteringNet):
         # the buffers; zeros are what an average of nothing is.
         for parameter in parameters:
             self.optimizer_.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self.optimizer_.register_step_pre_hook(self._keep_idle_moving)
+
+    def _keep_idle_moving(self, optimizer: torch.optim.Optimizer, *_) -> None:
+        """Give zero gradients to what the task leaves out: the other's head keeps its momentum.
+
+        A head that has not had its turn yet stays as it is.
+        """
+        if self.phase_epoch_ == 0:
+            return
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                # Without a gradient the optimiser would pass it over. What is frozen stays so.
+                if parameter.grad is None and parameter.requires_grad:
+                    parameter.grad = torch.zeros_like(parameter)
 
     def begin_phase(self) -> None:
         """Draw the targets, and give them to the rows at random (eq. 2)."""

@@ -319,19 +319,77 @@ def test_an_auxiliary_task_of_ones_own(photographs):
     assert losses[-1] < losses[0]
 
 
+class HeadWatch(Callback):
+    """Weights and momentum of both heads, at the ends of each epoch."""
+
+    def __init__(self):
+        self.epochs_ = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.epochs_.append([net.task_, self.state(net)])
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs_[-1].append(self.state(net))
+
+    def state(self, net):
+        return {
+            (task, name): [
+                tensor.detach().double().clone()
+                for tensor in (p, net.optimizer_.state[p]["momentum_buffer"])
+            ]
+            for task, module in (("clustering", net.head_), ("rotation", net.auxiliary_))
+            for name, p in module.linear.named_parameters()
+        }
+
+
 @short
-def test_rotation_task_trains_the_trunk_and_not_the_head(photographs):
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_idle_head_moves_by_decay_and_momentum_alone(photographs, weight_decay):
+    watch = HeadWatch()
+    params = SMALL | {"max_epochs": 3, "network": Tiny, "weight_decay": weight_decay}
+    MMDC(2, decay_after=3, learning_rate=0.05, callbacks=[watch], **params).fit(photographs)
+    assert [task for task, *_ in watch.epochs_] == ["rotation", "clustering"] * 3
+    for i, (task, begin, end) in enumerate(watch.epochs_):
+        for (owner, name), (p, v) in begin.items():
+            if owner == task:
+                assert not torch.equal(end[owner, name][0], p)
+                continue
+            if i > 0:  # before its first turn, the head stays as it was drawn
+                for _ in range(8):
+                    v = 0.9 * v + (weight_decay if name == "weight" else 0) * p
+                    p = p - 0.05 * v
+            np.testing.assert_allclose(end[owner, name][0], p, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(end[owner, name][1], v, rtol=1e-5, atol=1e-7)
+    last = watch.epochs_[-2]
+    moved = last[1]["clustering", "weight"][0] - last[2]["clustering", "weight"][0]
+    assert moved.abs().max() > 1e-3  # by its momentum
+    assert RotationTask.name == "rotation"
+
+
+@short
+def test_rotation_task_trains_the_trunk(photographs):
     weights = []
 
     def note(net):
-        weights.append([net.module_.convolution.weight.clone(), net.head_.linear.weight.clone()])
+        weights.append(net.module_.convolution.weight.clone())
 
     params = SMALL | {"max_epochs": 2, "network": Tiny, "callbacks": [Watch(note)]}
     MMDC(2, **params).fit(photographs)
-    (trunk, head), (trunk_after, head_after) = weights[1:3]  # before and after rotation
-    assert not torch.equal(trunk, trunk_after)
-    assert torch.equal(head, head_after)
-    assert RotationTask.name == "rotation"
+    assert not torch.equal(weights[1], weights[2])  # before and after rotation
+
+
+@short
+@pytest.mark.parametrize("auxiliary", [None, "rotation"])
+def test_what_is_frozen_stays(photographs, auxiliary):
+    class Frozen(Tiny):
+        def __init__(self, shape):
+            super().__init__(shape)
+            torch.nn.init.constant_(self.convolution.weight, 0.5)
+            self.convolution.requires_grad_(False)
+
+    params = SMALL | {"max_epochs": 2, "network": Frozen, "auxiliary": auxiliary}
+    model = MMDC(2, **params).fit(photographs)
+    assert (model.net_.module_.convolution.weight == 0.5).all()
 
 
 # ------------------------------------------------------------------ what the networks see
