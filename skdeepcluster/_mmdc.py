@@ -329,10 +329,15 @@ class MMDCNet(ClusteringNet):
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """One step of the task whose turn it is (algorithm 1)."""
         # A single row has no variance: batch normalisation then takes what it has seen so far.
-        self._set_training(len(batch.x) > 1)
+        self._switch(len(batch.x) > 1)
         if self.task_ != CLUSTERING:
             return self._auxiliary_step(batch)
         return self._clustering_step(batch)
+
+    def _switch(self, training: bool) -> None:
+        """Set the mode of all modules, if it is another one: walking through them takes time."""
+        if self.module_.training != training:
+            self._set_training(training)
 
     def _auxiliary_step(self, batch: Batch) -> dict[str, Tensor]:
         terms = self.compiled(self._auxiliary_terms)(batch.x)
@@ -364,10 +369,10 @@ class MMDCNet(ClusteringNet):
     def _cost(self, x: Tensor, targets: Tensor) -> Callable[[], np.ndarray]:
         """Distances of the centre crops' embeddings to targets, (b, b); on a GPU still to come."""
         training = self.module_.training
-        self._set_training(False)
+        self._switch(False)
         with self.autocast():
             z = self.compiled(self.embed)(x)
-        self._set_training(training)
+        self._switch(training)
         exact = "donot_use_mm_for_euclid_dist"
         return _to_host(torch.cdist(z.float(), targets, compute_mode=exact))
 
@@ -378,7 +383,7 @@ class MMDCNet(ClusteringNet):
         distances = cost()
         if not np.isfinite(distances).all():  # the loss tells
             return index, index.new_zeros((), dtype=torch.float32)
-        chosen = torch.from_numpy(match_targets(distances)).to(self.device)
+        chosen = _to_device(match_targets(distances), self.device)
         new = index[chosen]
         self.index_[rows] = new
         changed = self.component_[new] != self.component_[index]
@@ -431,13 +436,25 @@ def _to_host(x: Tensor) -> Callable[[], np.ndarray]:
     host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
     host.copy_(x, non_blocking=True)
     done = torch.cuda.Event()
-    done.record()
+    # The copy waits its turn on the tensor's own device, which need not be the current one.
+    done.record(torch.cuda.current_stream(x.device))
 
     def wait() -> np.ndarray:
         done.synchronize()
         return host.numpy()
 
     return wait
+
+
+def _to_device(x: np.ndarray, device: torch.device) -> Tensor:
+    """Copy an array to the device; on a GPU behind what is under way there, without a wait for it.
+
+    From memory that is not pinned, a copy would wait until the device has nothing else to do.
+    """
+    tensor = torch.from_numpy(x)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class MMDC(DeepClusterer):

@@ -556,3 +556,13 @@ def test_on_cuda(photographs, given):
     sizes = [row["target_sizes"] for row in model.history_ if "target_sizes" in row]
     assert sizes[0] == sizes[1]
     assert all(np.isfinite(row["loss"]) for row in model.history_)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_a_copy_from_the_second_gpu_is_waited_for():
+    x = torch.rand(4000, 4000, device="cuda:1")
+    for _ in range(100):
+        x = x @ x / 4000
+    copied = _mmdc._to_host(x)()
+    np.testing.assert_array_equal(copied, x.cpu())
