@@ -289,6 +289,7 @@ class MMDCNet(ClusteringNet):
             self.assignment_.means.copy_(means)
         self._keep(points=points, component=component, index=index)
         self.change_ = 0.0
+        self.refined_ = False
 
     def _keep(self, **state: Tensor) -> None:
         """Keep targets on the device: different points, their components, the rows' numbers."""
@@ -314,6 +315,7 @@ class MMDCNet(ClusteringNet):
         means = self.assignment_.means.clone()
         component = torch.arange(self.n_clusters)
         self._keep(points=means, component=component, index=torch.from_numpy(index))
+        self.refined_ = True
 
     def _embeddings(self) -> np.ndarray:
         z = self.map_rows(self.source_, self.embed).cpu().numpy()
@@ -426,7 +428,8 @@ class MMDCNet(ClusteringNet):
 
     def method_state(self) -> dict:
         """Targets, and which row has which."""
-        return {"change_": self.change_, **{name: getattr(self, name) for name in self._own}}
+        state = {"change_": self.change_, "refined_": self.refined_}
+        return state | {name: getattr(self, name) for name in self._own}
 
 
 def _to_host(x: Tensor) -> Callable[[], np.ndarray]:
@@ -524,7 +527,8 @@ class MMDC(DeepClusterer):
     refine_after : int, "auto" or None, default="auto"
         Epochs before the refinement; None leaves it out. "auto" is 7/8 of the epochs for colour
         images of 32 pixels a side and more, 2/5 for others and for features, and 4/5 for small sets
-        of images. There is none with uniform targets.
+        of images, but one epoch at least: a run of one epoch has none. Nor is there one with uniform
+        targets.
     embedding : {"output", "features"}, default="output"
         What `transform` returns: the points on the sphere, or the trunk's features.
     image_shape : tuple of int or None, default=None
@@ -595,8 +599,8 @@ class MMDC(DeepClusterer):
     Warns
     -----
     ConvergenceWarning
-        If clusters are empty; without refinement, if their sizes are far from those that targets
-        had been drawn for: then the refinement, or `weights`, are for these data.
+        If clusters are empty; if there was no refinement, and their sizes are far from those that
+        targets had been drawn for: then the refinement, or `weights`, are for these data.
 
     See Also
     --------
@@ -895,15 +899,23 @@ class MMDC(DeepClusterer):
         self.cluster_centers_ = net.assignment_.means.cpu().numpy().copy()
 
     def _own_warnings(self, net) -> list[str]:
-        if net.refine_after is not None or self.targets == "uniform":
+        # An untrained network's clusters say nothing of what was assumed.
+        if net.refined_ or self.targets == "uniform" or self.n_iter_ == 0:
             return []
         sizes = np.bincount(self.labels_, minlength=self.n_clusters)
         moved = np.abs(sizes - net.target_sizes_).sum() / (2 * len(self.labels_))
         if moved <= CONTRADICTION:
             return []
+        if net.refine_after is None:
+            advice = "Pass refine_after='auto', or weights."
+        else:
+            advice = (
+                f"No refinement took place: it begins after {net.refine_after} epochs, and there "
+                f"were {self.n_iter_}. Pass a smaller refine_after, or give it more time or epochs."
+            )
         return [
             f"MMDC had targets for clusters of {net.target_sizes_.tolist()} rows, but found "
-            f"{sizes.tolist()}. Pass refine_after='auto', or weights."
+            f"{sizes.tolist()}. {advice}"
         ]
 
     def _embed(self, x):
@@ -920,7 +932,8 @@ class MMDC(DeepClusterer):
 
 
 def _moment(value: int | str | None, share: float, max_epochs: int) -> int | None:
-    return round(share * max_epochs) if value == "auto" else value
+    """Return the epochs before a change; of an automatic one, there is one at least."""
+    return max(1, round(share * max_epochs)) if value == "auto" else value
 
 
 def _input_size(crop: int) -> int:

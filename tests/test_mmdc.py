@@ -23,8 +23,9 @@ SMALL = {
     "precision": "float32",
 }
 
-#: Runs of a few epochs may leave clusters empty where that is not what is tested.
-short = pytest.mark.filterwarnings("ignore:MMDC was to find")
+#: Runs of a few epochs may leave clusters empty, or of sizes that were not meant, where that is not
+#: what is tested.
+short = pytest.mark.filterwarnings("ignore:MMDC (was to find|had targets for)")
 
 
 class Tiny(torch.nn.Module):
@@ -196,6 +197,47 @@ def test_refinement_starts_when_it_is_told_to(blobs):
     assert all(size == sizes[0] for size in sizes[:6])
     assert sizes[6] != sizes[0]
     assert all("change" in row for row in model.history_)
+
+
+@short
+@pytest.mark.parametrize("max_epochs, refined", [(1, []), (2, [1]), (3, [1, 2]), (5, [2, 3, 4])])
+def test_refinement_waits_for_the_end_of_an_epoch(blobs, monkeypatch, max_epochs, refined):
+    seen = []
+    refine = _mmdc.MMDCNet.refine
+
+    def watched(net):
+        seen.append(net.task_epoch_)
+        refine(net)
+
+    monkeypatch.setattr(_mmdc.MMDCNet, "refine", watched)
+    MMDC(4, **SMALL | {"max_epochs": max_epochs}).fit(blobs[0])
+    assert seen == refined
+
+
+@pytest.mark.parametrize(
+    "given, epochs",
+    [({"refine_after": 30}, 30), ({"refine_after": 20}, 10)],
+)
+def test_sizes_are_judged_where_the_refinement_did_not_take_place(given, epochs, tmp_path):
+    def stop(net):
+        if net.phase_epoch_ == 9 and epochs == 10:
+            raise KeyboardInterrupt  # how callbacks of skorch end a run
+
+    X, _ = make_blobs([300, 60, 40], n_features=5, cluster_std=0.4, random_state=1)
+    params = SMALL | {"max_epochs": 30, "callbacks": [Watch(stop)], "checkpoint": tmp_path}
+    model = MMDC(3, **params, **given)
+    for _ in range(2):  # the second time from what was saved
+        message = f"No refinement took place: it begins after .* epochs, and there were {epochs}. "
+        with pytest.warns(UserWarning, match=message):
+            model.fit(X)
+
+
+def test_sizes_are_not_judged_after_a_refinement(tmp_path):
+    X, _ = make_blobs([300, 60, 40], n_features=5, cluster_std=0.4, random_state=1)
+    params = SMALL | {"max_epochs": 30, "checkpoint": tmp_path}
+    first = MMDC(3, **params).fit(X)
+    again = MMDC(3, **params).fit(X)  # finished: it returns what was saved
+    np.testing.assert_array_equal(first.labels_, again.labels_)
 
 
 # ------------------------------------------------------------------ tasks and schedules
