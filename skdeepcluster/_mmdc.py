@@ -536,7 +536,8 @@ class MMDC(DeepClusterer):
         rows are feature vectors.
     scaling : "auto" or None, default="auto"
         "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
-        to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
+        to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all;
+        the augmentation "colour" then needs images in [0, 1].
     max_epochs : int or "auto", default="auto"
         Epochs of clustering. "auto" is 400 for colour images of 32 pixels a side and more, and 50
         for others and for features; with ``batch_size="auto"`` small sets of other images get more,
@@ -780,6 +781,27 @@ class MMDC(DeepClusterer):
                 f"got {self.weights!r}."
             )
         return torch.from_numpy(weights / weights.sum())
+
+    def _check_X(self, X, reset):
+        X, row_shape = super()._check_X(X, reset)
+        shape = row_shape if self.image_shape is None else tuple(self.image_shape)
+        if reset and self.scaling is None and self._jitters(shape):
+            low, high = float(X.min()), float(X.max())
+            if low < 0 or high > 1:
+                raise ValueError(
+                    f"augmentation={self.augmentation!r} changes the colours of images in [0, 1], "
+                    f"and would cut others to that range, got scaling=None and values from {low:g} "
+                    f"to {high:g}: pass scaling='auto', or another augmentation."
+                )
+        return X, row_shape
+
+    def _jitters(self, shape: tuple[int, ...] | None) -> bool:
+        """Whether rows of this shape, as the user gave it, have their colours changed."""
+        if shape is None or callable(self.augmentation):
+            return False
+        if self.augmentation == "auto":
+            return len(shape) == 3 and 3 in (shape[0], shape[2])
+        return self.augmentation == "colour"
 
     def _make_net(self, input_shape, n_samples, **common) -> MMDCNet:
         natural = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 32

@@ -476,6 +476,21 @@ def test_augmentation_of_ones_own_distorts_crops_in_training_only():
 
 
 @short
+@pytest.mark.parametrize("low, high", [(0.0, 2.0), (-1.0, 1.0)])
+def test_colours_are_changed_of_images_in_0_1_only(photographs, low, high):
+    X = low + (high - low) * photographs / np.float32(255)
+    params = SMALL | {"network": Tiny, "max_epochs": 1, "scaling": None}
+    for given, image in (({}, X), ({"augmentation": "colour"}, X[..., :1])):
+        message = rf"in \[0, 1\], .* got scaling=None and values from {image.min():g} to"
+        with pytest.raises(ValueError, match=message):
+            MMDC(2, **params | given).fit(image)
+    for given in ({"augmentation": None}, {"scaling": "auto"}):
+        MMDC(2, **params | given).fit(X)
+    MMDC(2, **params).fit(photographs / np.float32(255))
+    MMDC(2, **params).fit(X.mean(axis=3))
+
+
+@short
 def test_views_of_the_paper():
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
