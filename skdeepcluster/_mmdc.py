@@ -20,6 +20,7 @@ from skdeepcluster._validation import (
     check_image,
     check_integer,
     check_real,
+    check_sizes,
 )
 from skdeepcluster.augmentation import (
     center_crop,
@@ -738,13 +739,9 @@ class MMDC(DeepClusterer):
             )
         check_boolean("sobel", self.sobel)
         check_choice("embedding", self.embedding, ("output", "features"))
-        for name, values in (("hidden_sizes", self.hidden_sizes), ("crop_size", self.crop_size)):
-            if name == "crop_size" and not isinstance(values, tuple | list):
-                values = () if isinstance(values, str) and values == "auto" else (values,)
-            elif not isinstance(values, tuple | list) or len(values) < 1:
-                raise ValueError(f"{name} must be a tuple of 1 int at least, got {values!r}.")
-            for value in values:
-                check_integer(name, value, minimum=1)
+        check_sizes("hidden_sizes", self.hidden_sizes)
+        if not isinstance(self.crop_size, str) or self.crop_size != "auto":
+            check_sizes("crop_size", self._crop_sizes(), also="'auto', an int or ")
         if self.input_size != "auto":
             check_integer("input_size", self.input_size, minimum=1)
         for name in ("refine_after", "decay_after"):
@@ -769,6 +766,10 @@ class MMDC(DeepClusterer):
                 "targets='uniform' has no components to refine: refine_after must be 'auto' or "
                 f"None, got {self.refine_after!r}."
             )
+
+    def _crop_sizes(self) -> tuple | list:
+        """Return the sizes as such, where `crop_size` is not "auto"."""
+        return self.crop_size if isinstance(self.crop_size, tuple | list) else (self.crop_size,)
 
     def _mixture_weights(self) -> Tensor | None:
         if self.weights is None:
@@ -880,8 +881,8 @@ class MMDC(DeepClusterer):
             if side < 16:
                 shares = SMALL_CROPS
             crops = tuple(max(1, round(share * side)) for share in shares)
-        elif not isinstance(crops, tuple | list):
-            crops = (crops,)
+        else:
+            crops = self._crop_sizes()
         if max(crops) > side:
             raise ValueError(
                 f"crop_size={self.crop_size!r} is larger than the images, of {side} pixels."
