@@ -1,10 +1,13 @@
 """MMDC: targets, the two tasks, refinement, what its networks see, and that it clusters."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
@@ -13,7 +16,6 @@ from skorch.callbacks import Callback
 from skdeepcluster import MMDC, _mmdc
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import RotationTask
-from skdeepcluster.targets import match_targets
 
 SMALL = {
     "hidden_sizes": (32, 32),
@@ -126,9 +128,7 @@ def test_no_target_is_lost_or_doubled(blobs, params, seed):
         counts.append(torch.bincount(net.index_, minlength=len(net.points_)).tolist())
 
     given = SMALL | {"refine_after": None, "max_epochs": 4, "random_state": seed, "batch_size": 50}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such short runs may contradict the sizes
-        model = MMDC(4, **given, **params, callbacks=[Watch(count)]).fit(blobs[0])
+    model = MMDC(4, **given, **params, callbacks=[Watch(count)]).fit(blobs[0])
     assert len(counts) == 4
     assert all(count == counts[0] for count in counts)
     assert sum(counts[0]) == 240
@@ -138,21 +138,51 @@ def test_no_target_is_lost_or_doubled(blobs, params, seed):
 
 
 @short
-def test_assignment_never_raises_the_cost_of_a_batch(blobs, monkeypatch):
-    gains = []
+@pytest.mark.parametrize("params", [{}, {"targets": "random", "sigma": 0.05}])
+@pytest.mark.parametrize("seed", range(2))
+def test_assignment_costs_least_and_never_more(blobs, monkeypatch, params, seed):
+    costs, z = [], []
+    cost_of, assign = _mmdc.MMDCNet._cost, _mmdc.MMDCNet._assign_targets
 
-    def watched(cost):
-        chosen = match_targets(cost)
-        gains.append(cost.trace() - cost[np.arange(len(cost)), chosen].sum())
-        return chosen
+    def watched_cost(net, x, targets):
+        net._set_training(False)
+        with torch.no_grad():
+            z[:] = [net.embed(x).double().numpy()]
+        net._set_training(True)
+        return cost_of(net, x, targets)
 
-    monkeypatch.setattr(_mmdc, "match_targets", watched)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such a short run may contradict the sizes
-        MMDC(4, refine_after=None, **SMALL | {"max_epochs": 3}).fit(blobs[0])
-    assert len(gains) == 3 * 8
-    assert min(gains) >= 0
-    assert max(gains) > 0
+    def watched(net, rows, index, cost):
+        before = cdist(z[0], net.points_[net.index_[rows]].double())
+        result = assign(net, rows, index, cost)
+        after = cdist(z[0], net.points_[net.index_[rows]].double())
+        least = before[linear_sum_assignment(before)].sum()
+        costs.append((before.trace(), after.trace(), least))
+        return result
+
+    monkeypatch.setattr(_mmdc.MMDCNet, "_cost", watched_cost)
+    monkeypatch.setattr(_mmdc.MMDCNet, "_assign_targets", watched)
+    given = SMALL | {"max_epochs": 3, "random_state": seed, "refine_after": None}
+    MMDC(4, **given, **params).fit(blobs[0])
+    before, after, least = np.array(costs).T
+    assert len(costs) == 3 * 8
+    np.testing.assert_allclose(after, least, rtol=1e-5)
+    assert (before > after + 0.1).any()
+
+
+def test_rows_get_the_targets_that_the_permutation_says():
+    # Row 0 of the batch is nearest to the target of row 1, that to row 2's, and that to row 0's:
+    # the permutation back is another one.
+    cost = np.array([[2.0, 1.0, 3.0], [3.0, 2.0, 1.0], [1.0, 3.0, 2.0]])
+    rows = torch.tensor([4, 0, 2])
+    net = SimpleNamespace(
+        index_=torch.tensor([11, 12, 13, 14, 10]),
+        component_=torch.tensor([0] * 12 + [1] * 8),
+        device=torch.device("cpu"),
+    )
+    new, change = _mmdc.MMDCNet._assign_targets(net, rows, net.index_[rows], lambda: cost)
+    assert new.tolist() == [11, 13, 10]  # the batch had 10, 11, 13
+    assert net.index_.tolist() == [13, 12, 10, 14, 11]
+    assert change.item() == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("seed", range(3))
