@@ -528,8 +528,8 @@ class MMDC(DeepClusterer):
     refine_after : int, "auto" or None, default="auto"
         Epochs before the refinement; None leaves it out. "auto" is 7/8 of the epochs for colour
         images of 32 pixels a side and more, 2/5 for others and for features, and 4/5 for small sets
-        of images, but one epoch at least: a run of one epoch has none. Nor is there one with uniform
-        targets.
+        of images, but one epoch at least: a run of one epoch has none. There is none with uniform
+        targets, either.
     embedding : {"output", "features"}, default="output"
         What `transform` returns: the points on the sphere, or the trunk's features.
     image_shape : tuple of int or None, default=None
@@ -576,7 +576,9 @@ class MMDC(DeepClusterer):
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 a line an epoch.
     random_state : int, RandomState or None, default=None
-        Seed. The same one gives the same labels on the same machine.
+        Seed. On the CPU of one machine, with as many threads, the same one gives the same labels,
+        and so does a run that was resumed. On a GPU, sums are not always taken in the same order,
+        so that two runs may come to differ.
 
     Attributes
     ----------
