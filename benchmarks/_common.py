@@ -33,12 +33,9 @@ def load(name: str, folder: str | Path) -> tuple[np.ndarray, np.ndarray]:
 def provenance() -> dict:
     """Versions, machine and commit, for a result file."""
     packages = ("skdeepcluster", "torch", "scikit-learn", "skorch", "numpy", "scipy")
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    ).stdout.strip()
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "commit": commit,
+        "commit": _commit(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
         "cpu": _cpu(),
@@ -54,6 +51,16 @@ def stamp() -> dict:
     """When and from which commit a row is: results are added to over many runs."""
     full = provenance()
     return {key: full[key] for key in ("date", "commit", "threads")}
+
+
+def _commit() -> str:
+    """Describe the commit; a machine that the files were brought to may have no git."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def _version(name: str) -> str:

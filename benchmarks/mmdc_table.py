@@ -8,6 +8,11 @@ of the penultimate layer, and a linear probe on them.
 
 A run that is ended by `--budget` (seconds) or by anything else goes on where it was at the next
 call with the same `--work`.
+
+`seconds` are of the processor, over all threads: other work on the machine does not count. They are
+the sum over the epochs, which a run in several calls keeps; of an epoch that was interrupted, what
+came before counts no more. `wall_s` are the epochs' seconds on the clock, which is what counts on a
+GPU. Rows are added to what the file then has, so that two calls can run side by side.
 """
 
 import argparse
@@ -41,7 +46,7 @@ SETTINGS = {
 class RotationNet(MMDCNet):
     """Learns the rotations alone."""
 
-    _epochs_each = 1
+    n_tasks = 1
     task_ = "rotation"
 
 
@@ -49,7 +54,6 @@ class RotNet(MMDC):
     """RotNet; clusters are those of k-means on what an untrained head makes of its features."""
 
     _net_class = RotationNet
-    _clustering_phase = "rotation"
 
 
 class Before(Callback):
@@ -60,9 +64,19 @@ class Before(Callback):
 
     def on_epoch_end(self, net, **kwargs):
         # The run's own counter stands at the epoch that ends.
-        if net.task_ == "clustering" and net.refine_after == net._epoch + 1:
+        if net.task_ == "clustering" and net.refine_after == net.task_epoch_ + 1:
             p = net.map_rows(net.source_, lambda x: net.assignment_(net.embed(x)))
             np.save(self.path, p.argmax(dim=1).cpu().numpy())
+
+
+class ProcessorTime(Callback):
+    """Note in each epoch's row of the history what the processor took for it."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.started_ = time.process_time()
+
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("processor_s", time.process_time() - self.started_)
 
 
 def linear_probe(H, target, n_train, device, seed=0, epochs=100):
@@ -94,17 +108,20 @@ def features(model, X, target, n_train, seed):
     return scored
 
 
-def fit(setting, X, n_clusters, seed, work, seconds, **params):
+def fit(name, setting, X, n_clusters, seed, work, seconds, **params):
     """Fit from where the last call ended; return the model, whether it ended, labels before."""
     method = RotNet if setting == "RotNet" else MMDC
-    before = work / f"{setting.replace(' ', '')}-{seed}-{len(X)}-before.npy"
+    params = {**SETTINGS[setting], **params}
+    if params.get("targets") == "uniform":  # nothing to refine
+        params.pop("refine_after", None)
+    before = work / f"{name}-{setting.replace(' ', '')}-{seed}-{len(X)}-before.npy"
     model = method(
         n_clusters,
-        **{**SETTINGS[setting], **params},
+        **params,
         random_state=seed,
         checkpoint=work,
         max_time=max(1.0, seconds) if np.isfinite(seconds) else None,
-        callbacks=[Before(before)],
+        callbacks=[ProcessorTime(), Before(before)],
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -112,18 +129,21 @@ def fit(setting, X, n_clusters, seed, work, seconds, **params):
     return model, model.net_.stopped_by_ is None, np.load(before) if before.exists() else None
 
 
-def run(setting, X, target, seed, work, seconds, n_train=None, **params):
+def run(name, setting, X, target, seed, work, seconds, n_train=None, **params):
     """One row, or None if the time was up before its end."""
     n_clusters = len(np.unique(target))
     if setting == "KMeans":
-        started = time.perf_counter()
+        started, clock = time.process_time(), time.perf_counter()
         flat = X.reshape(len(X), -1).astype(np.float32)
         labels = KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(flat)
-        row = {"seconds": time.perf_counter() - started}
+        row = {"seconds": time.process_time() - started, "wall_s": time.perf_counter() - clock}
         return row | _common.scores(target, labels)
-    model, ended, before = fit(setting, X, n_clusters, seed, work, seconds, **params)
-    # Over all calls: epochs keep their times.
-    row = {"epochs": model.n_iter_, "seconds": sum(r["seconds"] for r in model.history_)}
+    model, ended, before = fit(name, setting, X, n_clusters, seed, work, seconds, **params)
+    row = {
+        "epochs": len(model.history_) // model.net_.n_tasks,  # of clustering, or of rotation alone
+        "seconds": sum(r.get("processor_s", np.nan) for r in model.history_),
+        "wall_s": sum(r["seconds"] for r in model.history_),
+    }
     row |= _common.scores(target, model.labels_)
     row["sizes"] = np.bincount(model.labels_, minlength=n_clusters).tolist()
     row["loss"] = model.history_[-1]["loss"]
@@ -133,6 +153,24 @@ def run(setting, X, target, seed, work, seconds, n_train=None, **params):
     if before is not None:
         row |= {f"before_{name}": v for name, v in _common.scores(target, before).items()}
     return row | (features(model, X, target, n_train, seed) if n_train else {})
+
+
+def key(row):
+    """What a file has one row of."""
+    return row["setting"], row["n"], row["seed"]
+
+
+def is_done(name, wanted, features):
+    """Whether the file has the row, and in it the features where these are asked for."""
+    rows = [row for row in _common.read(name).get("rows", []) if key(row) == wanted]
+    complete = "kmeans_acc" if features and wanted[0] != "KMeans" else "acc"
+    return any(complete in row for row in rows)
+
+
+def keep(name, row):
+    """Put the row into the file as it then is: others may have added rows meanwhile."""
+    rows = [other for other in _common.read(name).get("rows", []) if key(other) != key(row)]
+    _common.write(name, {"rows": [*rows, row]})
 
 
 def table(result):
@@ -145,7 +183,7 @@ def table(result):
             _common.summary([row[name] for row in rows]) if all(name in row for row in rows) else ""
             for name in names
         ]
-        seconds = np.mean([row["seconds"] for row in rows])
+        seconds = np.mean([row.get("seconds", np.nan) for row in rows])
         lines.append(
             f"{setting:18} {n:6} {len(rows):5} "
             + " ".join(f"{cell:14}" for cell in cells)
@@ -172,21 +210,18 @@ def all_rows(name, X, target, args, n_train, **params):
     """Run what is still to do, until the time is up."""
     deadline = time.monotonic() + args.budget
     args.work.mkdir(parents=True, exist_ok=True)
-    result = {"rows": _common.read(name).get("rows", [])}
-    done = {(row["setting"], row["n"], row["seed"]) for row in result["rows"]}
     for seed in args.seeds:
         for setting in args.settings:
             left = deadline - time.monotonic()
-            if (setting, len(X), seed) in done or left <= 0:
+            if left <= 0 or is_done(name, (setting, len(X), seed), n_train is not None):
                 continue
-            row = run(setting, X, target, seed, args.work, left, n_train, **params)
+            row = run(name, setting, X, target, seed, args.work, left, n_train, **params)
             if row is not None:
                 row = {"setting": setting, "n": len(X), "seed": seed, **_common.stamp(), **row}
-                result["rows"].append(row)
                 print({k: round(v, 4) if isinstance(v, float) else v for k, v in row.items()},
                       flush=True)  # fmt: skip
-                _common.write(name, result)
-    print(table(result))
+                keep(name, row)
+    print(table({"rows": _common.read(name).get("rows", [])}))
 
 
 def main():

@@ -20,6 +20,7 @@ from skdeepcluster._validation import (
     check_image,
     check_integer,
     check_real,
+    check_sizes,
 )
 from skdeepcluster.augmentation import (
     center_crop,
@@ -227,27 +228,23 @@ class MMDCNet(ClusteringNet):
 
     def phases(self) -> list[Phase]:
         """One phase; with an auxiliary task, every epoch of it is followed by one of clustering."""
-        return [Phase(CLUSTERING, self.max_epochs * self._epochs_each)]
+        return [Phase(CLUSTERING, self.max_epochs * self.n_tasks)]
 
     @property
-    def _epochs_each(self) -> int:
+    def n_tasks(self) -> int:
+        """Clustering, and the auxiliary task if there is one; the paper counts `task_epoch_`."""
         return 1 if self.auxiliary_task is None else 2
 
     @property
     def task_(self) -> str:
         """Whose turn it is."""
-        if self.phase_epoch_ % self._epochs_each + 1 == self._epochs_each:
+        if self.phase_epoch_ % self.n_tasks + 1 == self.n_tasks:
             return CLUSTERING
         return getattr(self.auxiliary_, "name", "auxiliary")
 
     @property
-    def _epoch(self) -> int:
-        """Epochs as the paper counts them, those of both tasks as one."""
-        return self.phase_epoch_ // self._epochs_each
-
-    @property
     def _refines(self) -> bool:
-        return self.refine_after is not None and self._epoch >= self.refine_after
+        return self.refine_after is not None and self.task_epoch_ >= self.refine_after
 
     def configure_phase(self) -> None:
         """Make the optimiser of both tasks: no decay of biases and of batch normalisation."""
@@ -266,6 +263,20 @@ class MMDCNet(ClusteringNet):
         # the buffers; zeros are what an average of nothing is.
         for parameter in parameters:
             self.optimizer_.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        self.optimizer_.register_step_pre_hook(self._keep_idle_moving)
+
+    def _keep_idle_moving(self, optimizer: torch.optim.Optimizer, *_) -> None:
+        """Give zero gradients to what the task leaves out: the other's head keeps its momentum.
+
+        A head that has not had its turn yet stays as it is.
+        """
+        if self.phase_epoch_ == 0:
+            return
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                # Without a gradient the optimiser would pass it over. What is frozen stays so.
+                if parameter.grad is None and parameter.requires_grad:
+                    parameter.grad = torch.zeros_like(parameter)
 
     def begin_phase(self) -> None:
         """Draw the targets, and give them to the rows at random (eq. 2)."""
@@ -279,6 +290,7 @@ class MMDCNet(ClusteringNet):
             self.assignment_.means.copy_(means)
         self._keep(points=points, component=component, index=index)
         self.change_ = 0.0
+        self.refined_ = False
 
     def _keep(self, **state: Tensor) -> None:
         """Keep targets on the device: different points, their components, the rows' numbers."""
@@ -287,10 +299,10 @@ class MMDCNet(ClusteringNet):
 
     def begin_epoch(self) -> None:
         """Set the learning rate, and refine the targets before the epoch's first task."""
-        decay = self.decay_factor if self._epoch >= self.decay_after else 1
+        decay = self.decay_factor if self.task_epoch_ >= self.decay_after else 1
         for group in self.optimizer_.param_groups:
             group["lr"] = self.lr / decay
-        if self._refines and self.phase_epoch_ % self._epochs_each == 0:
+        if self._refines and self.phase_epoch_ % self.n_tasks == 0:
             self.refine()
 
     def refine(self) -> None:
@@ -304,13 +316,14 @@ class MMDCNet(ClusteringNet):
         means = self.assignment_.means.clone()
         component = torch.arange(self.n_clusters)
         self._keep(points=means, component=component, index=torch.from_numpy(index))
+        self.refined_ = True
 
     def _embeddings(self) -> np.ndarray:
         z = self.map_rows(self.source_, self.embed).cpu().numpy()
         if not np.isfinite(z).all():
             raise FloatingPointError(
-                f"embeddings are not finite after {self._epoch} epochs. A smaller learning rate "
-                "may help, or precision='float32'."
+                f"embeddings are not finite after {self.task_epoch_} epochs. A smaller learning "
+                "rate may help, or precision='float32'."
             )
         return z
 
@@ -319,10 +332,15 @@ class MMDCNet(ClusteringNet):
     def training_step(self, batch: Batch) -> dict[str, Tensor]:
         """One step of the task whose turn it is (algorithm 1)."""
         # A single row has no variance: batch normalisation then takes what it has seen so far.
-        self._set_training(len(batch.x) > 1)
+        self._switch(len(batch.x) > 1)
         if self.task_ != CLUSTERING:
             return self._auxiliary_step(batch)
         return self._clustering_step(batch)
+
+    def _switch(self, training: bool) -> None:
+        """Set the mode of all modules, if it is another one: walking through them takes time."""
+        if self.module_.training != training:
+            self._set_training(training)
 
     def _auxiliary_step(self, batch: Batch) -> dict[str, Tensor]:
         terms = self.compiled(self._auxiliary_terms)(batch.x)
@@ -354,10 +372,10 @@ class MMDCNet(ClusteringNet):
     def _cost(self, x: Tensor, targets: Tensor) -> Callable[[], np.ndarray]:
         """Distances of the centre crops' embeddings to targets, (b, b); on a GPU still to come."""
         training = self.module_.training
-        self._set_training(False)
+        self._switch(False)
         with self.autocast():
             z = self.compiled(self.embed)(x)
-        self._set_training(training)
+        self._switch(training)
         exact = "donot_use_mm_for_euclid_dist"
         return _to_host(torch.cdist(z.float(), targets, compute_mode=exact))
 
@@ -368,7 +386,7 @@ class MMDCNet(ClusteringNet):
         distances = cost()
         if not np.isfinite(distances).all():  # the loss tells
             return index, index.new_zeros((), dtype=torch.float32)
-        chosen = torch.from_numpy(match_targets(distances)).to(self.device)
+        chosen = _to_device(match_targets(distances), self.device)
         new = index[chosen]
         self.index_[rows] = new
         changed = self.component_[new] != self.component_[index]
@@ -411,7 +429,8 @@ class MMDCNet(ClusteringNet):
 
     def method_state(self) -> dict:
         """Targets, and which row has which."""
-        return {"change_": self.change_, **{name: getattr(self, name) for name in self._own}}
+        state = {"change_": self.change_, "refined_": self.refined_}
+        return state | {name: getattr(self, name) for name in self._own}
 
 
 def _to_host(x: Tensor) -> Callable[[], np.ndarray]:
@@ -421,13 +440,25 @@ def _to_host(x: Tensor) -> Callable[[], np.ndarray]:
     host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
     host.copy_(x, non_blocking=True)
     done = torch.cuda.Event()
-    done.record()
+    # The copy waits its turn on the tensor's own device, which need not be the current one.
+    done.record(torch.cuda.current_stream(x.device))
 
     def wait() -> np.ndarray:
         done.synchronize()
         return host.numpy()
 
     return wait
+
+
+def _to_device(x: np.ndarray, device: torch.device) -> Tensor:
+    """Copy an array to the device; on a GPU behind what is under way there, without a wait for it.
+
+    From memory that is not pinned, a copy would wait until the device has nothing else to do.
+    """
+    tensor = torch.from_numpy(x)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 class MMDC(DeepClusterer):
@@ -497,7 +528,8 @@ class MMDC(DeepClusterer):
     refine_after : int, "auto" or None, default="auto"
         Epochs before the refinement; None leaves it out. "auto" is 7/8 of the epochs for colour
         images of 32 pixels a side and more, 2/5 for others and for features, and 4/5 for small sets
-        of images. There is none with uniform targets.
+        of images, but one epoch at least: a run of one epoch has none. There is none with uniform
+        targets, either.
     embedding : {"output", "features"}, default="output"
         What `transform` returns: the points on the sphere, or the trunk's features.
     image_shape : tuple of int or None, default=None
@@ -505,7 +537,8 @@ class MMDC(DeepClusterer):
         rows are feature vectors.
     scaling : "auto" or None, default="auto"
         "auto" divides 8-bit images by 255, leaves float images in [0, 1] as they are, maps others
-        to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all.
+        to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all;
+        the augmentation "colour" then needs images in [0, 1].
     max_epochs : int or "auto", default="auto"
         Epochs of clustering. "auto" is 400 for colour images of 32 pixels a side and more, and 50
         for others and for features; with ``batch_size="auto"`` small sets of other images get more,
@@ -543,7 +576,9 @@ class MMDC(DeepClusterer):
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 a line an epoch.
     random_state : int, RandomState or None, default=None
-        Seed. The same one gives the same labels on the same machine.
+        Seed. On the CPU of one machine, with as many threads, the same one gives the same labels,
+        and so does a run that was resumed. On a GPU, sums are not always taken in the same order,
+        so that two runs may come to differ.
 
     Attributes
     ----------
@@ -568,8 +603,8 @@ class MMDC(DeepClusterer):
     Warns
     -----
     ConvergenceWarning
-        If clusters are empty; without refinement, if their sizes are far from those that targets
-        had been drawn for: then the refinement, or `weights`, are for these data.
+        If clusters are empty; if there was no refinement, and their sizes are far from those that
+        targets had been drawn for: then the refinement, or `weights`, are for these data.
 
     See Also
     --------
@@ -706,13 +741,9 @@ class MMDC(DeepClusterer):
             )
         check_boolean("sobel", self.sobel)
         check_choice("embedding", self.embedding, ("output", "features"))
-        for name, values in (("hidden_sizes", self.hidden_sizes), ("crop_size", self.crop_size)):
-            if name == "crop_size" and not isinstance(values, tuple | list):
-                values = () if isinstance(values, str) and values == "auto" else (values,)
-            elif not isinstance(values, tuple | list) or len(values) < 1:
-                raise ValueError(f"{name} must be a tuple of 1 int at least, got {values!r}.")
-            for value in values:
-                check_integer(name, value, minimum=1)
+        check_sizes("hidden_sizes", self.hidden_sizes)
+        if not isinstance(self.crop_size, str) or self.crop_size != "auto":
+            check_sizes("crop_size", self._crop_sizes(), also="'auto', an int or ")
         if self.input_size != "auto":
             check_integer("input_size", self.input_size, minimum=1)
         for name in ("refine_after", "decay_after"):
@@ -738,6 +769,10 @@ class MMDC(DeepClusterer):
                 f"None, got {self.refine_after!r}."
             )
 
+    def _crop_sizes(self) -> tuple | list:
+        """Return the sizes as such, where `crop_size` is not "auto"."""
+        return self.crop_size if isinstance(self.crop_size, tuple | list) else (self.crop_size,)
+
     def _mixture_weights(self) -> Tensor | None:
         if self.weights is None:
             return None
@@ -749,6 +784,27 @@ class MMDC(DeepClusterer):
                 f"got {self.weights!r}."
             )
         return torch.from_numpy(weights / weights.sum())
+
+    def _check_X(self, X, reset):
+        X, row_shape = super()._check_X(X, reset)
+        shape = row_shape if self.image_shape is None else tuple(self.image_shape)
+        if reset and self.scaling is None and self._jitters(shape):
+            low, high = float(X.min()), float(X.max())
+            if low < 0 or high > 1:
+                raise ValueError(
+                    f"augmentation={self.augmentation!r} changes the colours of images in [0, 1], "
+                    f"and would cut others to that range, got scaling=None and values from {low:g} "
+                    f"to {high:g}: pass scaling='auto', or another augmentation."
+                )
+        return X, row_shape
+
+    def _jitters(self, shape: tuple[int, ...] | None) -> bool:
+        """Whether rows of this shape, as the user gave it, have their colours changed."""
+        if shape is None or callable(self.augmentation):
+            return False
+        if self.augmentation == "auto":
+            return len(shape) == 3 and 3 in (shape[0], shape[2])
+        return self.augmentation == "colour"
 
     def _make_net(self, input_shape, n_samples, **common) -> MMDCNet:
         natural = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 32
@@ -827,8 +883,8 @@ class MMDC(DeepClusterer):
             if side < 16:
                 shares = SMALL_CROPS
             crops = tuple(max(1, round(share * side)) for share in shares)
-        elif not isinstance(crops, tuple | list):
-            crops = (crops,)
+        else:
+            crops = self._crop_sizes()
         if max(crops) > side:
             raise ValueError(
                 f"crop_size={self.crop_size!r} is larger than the images, of {side} pixels."
@@ -868,15 +924,23 @@ class MMDC(DeepClusterer):
         self.cluster_centers_ = net.assignment_.means.cpu().numpy().copy()
 
     def _own_warnings(self, net) -> list[str]:
-        if net.refine_after is not None or self.targets == "uniform":
+        # An untrained network's clusters say nothing of what was assumed.
+        if net.refined_ or self.targets == "uniform" or self.n_iter_ == 0:
             return []
         sizes = np.bincount(self.labels_, minlength=self.n_clusters)
         moved = np.abs(sizes - net.target_sizes_).sum() / (2 * len(self.labels_))
         if moved <= CONTRADICTION:
             return []
+        if net.refine_after is None:
+            advice = "Pass refine_after='auto', or weights."
+        else:
+            advice = (
+                f"No refinement took place: it begins after {net.refine_after} epochs, and there "
+                f"were {self.n_iter_}. Pass a smaller refine_after, or give it more time or epochs."
+            )
         return [
             f"MMDC had targets for clusters of {net.target_sizes_.tolist()} rows, but found "
-            f"{sizes.tolist()}. Pass refine_after='auto', or weights."
+            f"{sizes.tolist()}. {advice}"
         ]
 
     def _embed(self, x):
@@ -893,7 +957,8 @@ class MMDC(DeepClusterer):
 
 
 def _moment(value: int | str | None, share: float, max_epochs: int) -> int | None:
-    return round(share * max_epochs) if value == "auto" else value
+    """Return the epochs before a change; of an automatic one, there is one at least."""
+    return max(1, round(share * max_epochs)) if value == "auto" else value
 
 
 def _input_size(crop: int) -> int:

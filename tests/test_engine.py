@@ -410,21 +410,53 @@ def test_a_method_may_end_its_phase_by_the_means_of_an_epoch():
         assert row["seen"] == {name: row[name] for name in row["seen"]} != {}
 
 
-def test_tasks_take_turns_within_a_phase():
-    class Turns(ToyNet):
-        begun = 0
+class Turns(ToyNet):
+    """Two tasks take turns in a phase "play" of four epochs."""
 
+    n_tasks = 2
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **{"epochs": (2, 4), **kwargs})
+
+    @property
+    def task_(self):
+        return "odd" if self.phase_epoch_ % 2 else "even"
+
+
+def test_tasks_take_turns_within_a_phase():
+    begun = []
+
+    class Counted(Turns):
         def begin_epoch(self):
             super().begin_epoch()
-            self.begun += 1
+            begun.append(self.task_epoch_)
 
-        @property
-        def task_(self):
-            return "odd" if self.phase_epoch_ % 2 else "even"
+    net = run(Counted())
+    assert [row["phase"] for row in net.history] == ["even", "odd"] * 3
+    assert begun == [0, 0, 0, 0, 1, 1]
 
-    net = run(Turns(epochs=(1, 4)))
-    assert [row["phase"] for row in net.history] == ["even", "even", "odd", "even", "odd"]
-    assert net.begun == 5
+
+def test_verbose_tells_whose_turn_it_is_and_counts_each_task_by_itself(capfd):
+    run(Turns(verbose=2))
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "even epoch 1/1",
+        "odd epoch 1/1",
+        "even epoch 1/2",
+        "odd epoch 1/2",
+        "even epoch 2/2",
+        "odd epoch 2/2",
+    ]
+    run(Turns(verbose=1))
+    _, err = capfd.readouterr()
+    for text in ("even:   0%", "odd:   0%", "odd:  50%", "odd: 100%", "2/2"):
+        assert text in err
+    assert "/4" not in err
+
+
+def test_what_is_not_finite_is_of_a_task():
+    with pytest.raises(FloatingPointError, match="epoch 2 of the phase 'odd'"):
+        run(Turns(poison=("play", 40)))
 
 
 @pytest.mark.parametrize("step", [5, 10**9])

@@ -1,10 +1,13 @@
 """MMDC: targets, the two tasks, refinement, what its networks see, and that it clusters."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
@@ -13,7 +16,6 @@ from skorch.callbacks import Callback
 from skdeepcluster import MMDC, _mmdc
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import RotationTask
-from skdeepcluster.targets import match_targets
 
 SMALL = {
     "hidden_sizes": (32, 32),
@@ -23,8 +25,9 @@ SMALL = {
     "precision": "float32",
 }
 
-#: Runs of a few epochs may leave clusters empty where that is not what is tested.
-short = pytest.mark.filterwarnings("ignore:MMDC was to find")
+#: Runs of a few epochs may leave clusters empty, or of sizes that were not meant, where that is not
+#: what is tested.
+short = pytest.mark.filterwarnings("ignore:MMDC (was to find|had targets for)")
 
 
 class Tiny(torch.nn.Module):
@@ -125,9 +128,7 @@ def test_no_target_is_lost_or_doubled(blobs, params, seed):
         counts.append(torch.bincount(net.index_, minlength=len(net.points_)).tolist())
 
     given = SMALL | {"refine_after": None, "max_epochs": 4, "random_state": seed, "batch_size": 50}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such short runs may contradict the sizes
-        model = MMDC(4, **given, **params, callbacks=[Watch(count)]).fit(blobs[0])
+    model = MMDC(4, **given, **params, callbacks=[Watch(count)]).fit(blobs[0])
     assert len(counts) == 4
     assert all(count == counts[0] for count in counts)
     assert sum(counts[0]) == 240
@@ -137,21 +138,51 @@ def test_no_target_is_lost_or_doubled(blobs, params, seed):
 
 
 @short
-def test_assignment_never_raises_the_cost_of_a_batch(blobs, monkeypatch):
-    gains = []
+@pytest.mark.parametrize("params", [{}, {"targets": "random", "sigma": 0.05}])
+@pytest.mark.parametrize("seed", range(2))
+def test_assignment_costs_least_and_never_more(blobs, monkeypatch, params, seed):
+    costs, z = [], []
+    cost_of, assign = _mmdc.MMDCNet._cost, _mmdc.MMDCNet._assign_targets
 
-    def watched(cost):
-        chosen = match_targets(cost)
-        gains.append(cost.trace() - cost[np.arange(len(cost)), chosen].sum())
-        return chosen
+    def watched_cost(net, x, targets):
+        net._set_training(False)
+        with torch.no_grad():
+            z[:] = [net.embed(x).double().numpy()]
+        net._set_training(True)
+        return cost_of(net, x, targets)
 
-    monkeypatch.setattr(_mmdc, "match_targets", watched)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such a short run may contradict the sizes
-        MMDC(4, refine_after=None, **SMALL | {"max_epochs": 3}).fit(blobs[0])
-    assert len(gains) == 3 * 8
-    assert min(gains) >= 0
-    assert max(gains) > 0
+    def watched(net, rows, index, cost):
+        before = cdist(z[0], net.points_[net.index_[rows]].double())
+        result = assign(net, rows, index, cost)
+        after = cdist(z[0], net.points_[net.index_[rows]].double())
+        least = before[linear_sum_assignment(before)].sum()
+        costs.append((before.trace(), after.trace(), least))
+        return result
+
+    monkeypatch.setattr(_mmdc.MMDCNet, "_cost", watched_cost)
+    monkeypatch.setattr(_mmdc.MMDCNet, "_assign_targets", watched)
+    given = SMALL | {"max_epochs": 3, "random_state": seed, "refine_after": None}
+    MMDC(4, **given, **params).fit(blobs[0])
+    before, after, least = np.array(costs).T
+    assert len(costs) == 3 * 8
+    np.testing.assert_allclose(after, least, rtol=1e-5)
+    assert (before > after + 0.1).any()
+
+
+def test_rows_get_the_targets_that_the_permutation_says():
+    # Row 0 of the batch is nearest to the target of row 1, that to row 2's, and that to row 0's:
+    # the permutation back is another one.
+    cost = np.array([[2.0, 1.0, 3.0], [3.0, 2.0, 1.0], [1.0, 3.0, 2.0]])
+    rows = torch.tensor([4, 0, 2])
+    net = SimpleNamespace(
+        index_=torch.tensor([11, 12, 13, 14, 10]),
+        component_=torch.tensor([0] * 12 + [1] * 8),
+        device=torch.device("cpu"),
+    )
+    new, change = _mmdc.MMDCNet._assign_targets(net, rows, net.index_[rows], lambda: cost)
+    assert new.tolist() == [11, 13, 10]  # the batch had 10, 11, 13
+    assert net.index_.tolist() == [13, 12, 10, 14, 11]
+    assert change.item() == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -198,6 +229,47 @@ def test_refinement_starts_when_it_is_told_to(blobs):
     assert all("change" in row for row in model.history_)
 
 
+@short
+@pytest.mark.parametrize("max_epochs, refined", [(1, []), (2, [1]), (3, [1, 2]), (5, [2, 3, 4])])
+def test_refinement_waits_for_the_end_of_an_epoch(blobs, monkeypatch, max_epochs, refined):
+    seen = []
+    refine = _mmdc.MMDCNet.refine
+
+    def watched(net):
+        seen.append(net.task_epoch_)
+        refine(net)
+
+    monkeypatch.setattr(_mmdc.MMDCNet, "refine", watched)
+    MMDC(4, **SMALL | {"max_epochs": max_epochs}).fit(blobs[0])
+    assert seen == refined
+
+
+@pytest.mark.parametrize(
+    "given, epochs",
+    [({"refine_after": 30}, 30), ({"refine_after": 20}, 10)],
+)
+def test_sizes_are_judged_where_the_refinement_did_not_take_place(given, epochs, tmp_path):
+    def stop(net):
+        if net.phase_epoch_ == 9 and epochs == 10:
+            raise KeyboardInterrupt  # how callbacks of skorch end a run
+
+    X, _ = make_blobs([300, 60, 40], n_features=5, cluster_std=0.4, random_state=1)
+    params = SMALL | {"max_epochs": 30, "callbacks": [Watch(stop)], "checkpoint": tmp_path}
+    model = MMDC(3, **params, **given)
+    for _ in range(2):  # the second time from what was saved
+        message = f"No refinement took place: it begins after .* epochs, and there were {epochs}. "
+        with pytest.warns(UserWarning, match=message):
+            model.fit(X)
+
+
+def test_sizes_are_not_judged_after_a_refinement(tmp_path):
+    X, _ = make_blobs([300, 60, 40], n_features=5, cluster_std=0.4, random_state=1)
+    params = SMALL | {"max_epochs": 30, "checkpoint": tmp_path}
+    first = MMDC(3, **params).fit(X)
+    again = MMDC(3, **params).fit(X)  # finished: it returns what was saved
+    np.testing.assert_array_equal(first.labels_, again.labels_)
+
+
 # ------------------------------------------------------------------ tasks and schedules
 
 
@@ -213,6 +285,18 @@ def test_tasks_take_turns(photographs):
     rates = [row["learning_rate"] for row in model.history_ if row["phase"] == "clustering"]
     assert rates == pytest.approx([0.05] * 7 + [0.01])
     assert model.net_.auxiliary_.linear.out_features == 4
+
+
+@short
+def test_a_line_an_epoch_counts_each_task_by_itself(photographs, capsys):
+    MMDC(2, network=Tiny, verbose=2, **SMALL | {"max_epochs": 2}).fit(photographs)
+    lines = [line.split("  ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        "rotation epoch 1/2",
+        "clustering epoch 1/2",
+        "rotation epoch 2/2",
+        "clustering epoch 2/2",
+    ]
 
 
 @short
@@ -307,19 +391,77 @@ def test_an_auxiliary_task_of_ones_own(photographs):
     assert losses[-1] < losses[0]
 
 
+class HeadWatch(Callback):
+    """Weights and momentum of both heads, at the ends of each epoch."""
+
+    def __init__(self):
+        self.epochs_ = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.epochs_.append([net.task_, self.state(net)])
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs_[-1].append(self.state(net))
+
+    def state(self, net):
+        return {
+            (task, name): [
+                tensor.detach().double().clone()
+                for tensor in (p, net.optimizer_.state[p]["momentum_buffer"])
+            ]
+            for task, module in (("clustering", net.head_), ("rotation", net.auxiliary_))
+            for name, p in module.linear.named_parameters()
+        }
+
+
 @short
-def test_rotation_task_trains_the_trunk_and_not_the_head(photographs):
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_idle_head_moves_by_decay_and_momentum_alone(photographs, weight_decay):
+    watch = HeadWatch()
+    params = SMALL | {"max_epochs": 3, "network": Tiny, "weight_decay": weight_decay}
+    MMDC(2, decay_after=3, learning_rate=0.05, callbacks=[watch], **params).fit(photographs)
+    assert [task for task, *_ in watch.epochs_] == ["rotation", "clustering"] * 3
+    for i, (task, begin, end) in enumerate(watch.epochs_):
+        for (owner, name), (p, v) in begin.items():
+            if owner == task:
+                assert not torch.equal(end[owner, name][0], p)
+                continue
+            if i > 0:  # before its first turn, the head stays as it was drawn
+                for _ in range(8):
+                    v = 0.9 * v + (weight_decay if name == "weight" else 0) * p
+                    p = p - 0.05 * v
+            np.testing.assert_allclose(end[owner, name][0], p, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(end[owner, name][1], v, rtol=1e-5, atol=1e-7)
+    last = watch.epochs_[-2]
+    moved = last[1]["clustering", "weight"][0] - last[2]["clustering", "weight"][0]
+    assert moved.abs().max() > 1e-3  # by its momentum
+    assert RotationTask.name == "rotation"
+
+
+@short
+def test_rotation_task_trains_the_trunk(photographs):
     weights = []
 
     def note(net):
-        weights.append([net.module_.convolution.weight.clone(), net.head_.linear.weight.clone()])
+        weights.append(net.module_.convolution.weight.clone())
 
     params = SMALL | {"max_epochs": 2, "network": Tiny, "callbacks": [Watch(note)]}
     MMDC(2, **params).fit(photographs)
-    (trunk, head), (trunk_after, head_after) = weights[1:3]  # before and after rotation
-    assert not torch.equal(trunk, trunk_after)
-    assert torch.equal(head, head_after)
-    assert RotationTask.name == "rotation"
+    assert not torch.equal(weights[1], weights[2])  # before and after rotation
+
+
+@short
+@pytest.mark.parametrize("auxiliary", [None, "rotation"])
+def test_what_is_frozen_stays(photographs, auxiliary):
+    class Frozen(Tiny):
+        def __init__(self, shape):
+            super().__init__(shape)
+            torch.nn.init.constant_(self.convolution.weight, 0.5)
+            self.convolution.requires_grad_(False)
+
+    params = SMALL | {"max_epochs": 2, "network": Frozen, "auxiliary": auxiliary}
+    model = MMDC(2, **params).fit(photographs)
+    assert (model.net_.module_.convolution.weight == 0.5).all()
 
 
 # ------------------------------------------------------------------ what the networks see
@@ -361,6 +503,21 @@ def test_augmentation_of_ones_own_distorts_crops_in_training_only():
     model.predict(X)
     assert len(seen) == 16
     assert MMDC(3, augmentation=None, **params).fit(X).labels_.shape == (100,)
+
+
+@short
+@pytest.mark.parametrize("low, high", [(0.0, 2.0), (-1.0, 1.0)])
+def test_colours_are_changed_of_images_in_0_1_only(photographs, low, high):
+    X = low + (high - low) * photographs / np.float32(255)
+    params = SMALL | {"network": Tiny, "max_epochs": 1, "scaling": None}
+    for given, image in (({}, X), ({"augmentation": "colour"}, X[..., :1])):
+        message = rf"in \[0, 1\], .* got scaling=None and values from {image.min():g} to"
+        with pytest.raises(ValueError, match=message):
+            MMDC(2, **params | given).fit(image)
+    for given in ({"augmentation": None}, {"scaling": "auto"}):
+        MMDC(2, **params | given).fit(X)
+    MMDC(2, **params).fit(photographs / np.float32(255))
+    MMDC(2, **params).fit(X.mean(axis=3))
 
 
 @short
@@ -486,3 +643,13 @@ def test_on_cuda(photographs, given):
     sizes = [row["target_sizes"] for row in model.history_ if "target_sizes" in row]
     assert sizes[0] == sizes[1]
     assert all(np.isfinite(row["loss"]) for row in model.history_)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_a_copy_from_the_second_gpu_is_waited_for():
+    x = torch.rand(4000, 4000, device="cuda:1")
+    for _ in range(100):
+        x = x @ x / 4000
+    copied = _mmdc._to_host(x)()
+    np.testing.assert_array_equal(copied, x.cpu())

@@ -1,9 +1,12 @@
 """Trunks, heads and the rotation task: shapes and counts of the paper, and what they compute."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
+from skdeepcluster.augmentation import random_geometry
 from skdeepcluster.networks import (
     MLP,
     GaussianAssignment,
@@ -130,16 +133,16 @@ def test_four_quarter_turns_are_the_identity():
     x = torch.rand(3, 2, 5, 5)
     turned = x
     for _ in range(4):
-        turned = rotations(turned)[0][3:6]  # by 90 degrees
+        turned = rotations(turned.repeat(4, 1, 1, 1))[0][3:6]  # by 90 degrees
     assert torch.equal(turned, x)
-    assert torch.equal(rotations(x)[0][:3], x)
+    assert torch.equal(rotations(x.repeat(4, 1, 1, 1))[0][:3], x)
 
 
 def test_labels_are_the_turns_that_were_made():
-    x = torch.rand(4, 3, 6, 6)
+    x = torch.rand(16, 3, 6, 6)
     turned, label = rotations(x)
-    assert turned.shape == (16, 3, 6, 6)
-    for image, k, source in zip(turned, label, x.repeat(4, 1, 1, 1), strict=True):
+    assert label.tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    for image, k, source in zip(turned, label, x, strict=True):
         np.testing.assert_array_equal(image, np.rot90(source.numpy(), int(k), axes=(1, 2)))
 
 
@@ -161,6 +164,30 @@ def test_rotation_task_is_cross_entropy_over_the_turns():
         right += list(logits.argmax(axis=1) == k)
     assert terms["loss"].item() == pytest.approx(np.mean(losses), rel=1e-5)
     assert terms["accuracy"].item() == pytest.approx(np.mean(right))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_turn_of_an_image_is_another_crop_of_it(seed):
+    torch.default_generator.manual_seed(seed)
+    x = torch.arange(40 * 20 * 12.0).reshape(40, 1, 20, 12)  # a pixel tells where it is from
+    seen = []
+
+    def watched(x):
+        seen.append(x)
+        return trunk(x)
+
+    RotationTask(25)(watched, x, partial(random_geometry, size=5, crops=(5,)))
+    (turned,) = seen
+    back = [torch.rot90(part, -k, dims=(2, 3)) for k, part in enumerate(turned.chunk(4))]
+    corners = torch.stack([part[:, 0, 0, 0] for part in back]).round().long()  # (4, 40)
+    assert (corners // 240 == torch.arange(40)).all()
+    rows, columns = corners % 240 // 12, corners % 12
+    assert rows.max() <= 15
+    assert columns.max() <= 7
+    # Of 128 places, two crops of an image seldom have the same.
+    for k in range(4):
+        for other in range(k):
+            assert (corners[k] != corners[other]).sum() >= 30
 
 
 def test_rotation_task_learns_which_way_is_up():

@@ -168,6 +168,11 @@ class ClusteringNet(NeuralNet):
     #: of `map_rows` are smaller by this factor. It must follow from the shape of an input alone.
     inference_cost = 1
 
+    #: How many tasks take turns in each phase, an epoch each. What users are shown counts the
+    #: epochs of each by itself; the engine's own `phase_epoch_` and a phase's `max_epochs` count
+    #: those of all.
+    n_tasks = 1
+
     @property
     def task_(self) -> str:
         """What the epoch is about, for the history: the phase, unless tasks take turns in it."""
@@ -184,6 +189,11 @@ class ClusteringNet(NeuralNet):
     def phase_(self) -> Phase:
         """The phase that is running."""
         return self.phases_[self.phase_index_]
+
+    @property
+    def task_epoch_(self) -> int:
+        """Epochs of the phase's current task that are done."""
+        return self.phase_epoch_ // self.n_tasks
 
     def autocast(self):
         """Context for the forward passes of training."""
@@ -424,8 +434,8 @@ class ClusteringNet(NeuralNet):
         for name, value in means.items():
             if not math.isfinite(value):
                 raise FloatingPointError(
-                    f"the loss term {name!r} became {value} in epoch {self.phase_epoch_ + 1} of "
-                    f"the phase {self.phase_.name!r}. A smaller learning rate may help, or "
+                    f"the loss term {name!r} became {value} in epoch {self.task_epoch_ + 1} of "
+                    f"the phase {self.task_!r}. A smaller learning rate may help, or "
                     "precision='float32'."
                 )
         return means

@@ -8,30 +8,34 @@ from torch.nn import functional as F
 
 
 def rotations(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn each image of a batch by 0, 90, 180 and 270 degrees.
+    """Turn the four quarters of a batch by 0, 90, 180 and 270 degrees.
 
     Parameters
     ----------
-    x : Tensor of shape (n, C, S, S)
+    x : Tensor of shape (4 n, C, S, S)
 
     Returns
     -------
     turned : Tensor of shape (4 n, C, S, S)
-        First all images as they are, then all by 90 degrees, and so on.
+        The first n images as they are, the next n by 90 degrees, and so on.
     label : Tensor of shape (4 n,), int64
         Number of quarter turns.
 
     Examples
     --------
+    One image, turned all four ways:
+
     >>> import torch
     >>> from skdeepcluster.networks import rotations
-    >>> turned, label = rotations(torch.arange(4.0).reshape(1, 1, 2, 2))
+    >>> x = torch.arange(4.0).reshape(1, 1, 2, 2)
+    >>> turned, label = rotations(x.repeat(4, 1, 1, 1))
     >>> turned[1], label
     (tensor([[[1., 3.],
               [0., 2.]]]), tensor([0, 1, 2, 3]))
     """
-    turned = torch.cat([torch.rot90(x, k, dims=(2, 3)) for k in range(4)])
-    return turned, torch.arange(4, device=x.device).repeat_interleave(len(x))
+    quarters = x.unflatten(0, (4, -1))  # (4, n, C, S, S)
+    turned = torch.cat([torch.rot90(quarters[k], k, dims=(2, 3)) for k in range(4)])
+    return turned, torch.arange(4, device=x.device).repeat_interleave(len(x) // 4)
 
 
 class RotationTask(nn.Module):
@@ -41,6 +45,9 @@ class RotationTask(nn.Module):
     take its place: a module, made from the number of features, that is called with the trunk, a
     batch of images and a function that crops them at random, and returns its named terms, of which
     "loss" is what the trunk and the module itself are trained on.
+
+    Each image is turned all four ways, and each time it is another random crop of it, so that the
+    four share no borders that would tell them apart.
 
     Parameters
     ----------
@@ -84,9 +91,9 @@ class RotationTask(nn.Module):
             Maps images (m, C, S, S) to features (m, n_features).
         x : Tensor of shape (n, C, H, W)
         crop : callable
-            Maps `x` to random crops of it, of shape (n, C, S, S).
+            Maps images (m, C, H, W) to random crops of them, of shape (m, C, S, S).
         """
-        turned, label = rotations(crop(x))
+        turned, label = rotations(crop(x.repeat(4, 1, 1, 1)))
         logits = self.linear(trunk(turned)).float()  # (4 n, 4)
         guessed = (logits.argmax(dim=1) == label).float().mean()
         return {"loss": F.cross_entropy(logits, label), "accuracy": guessed}
