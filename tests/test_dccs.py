@@ -321,8 +321,8 @@ def test_augmentation_sees_scaled_images_in_colour_and_only_in_training():
 def test_the_augmentation_does_what_its_parameters_say():
     X = np.random.default_rng(0).random((40, 8, 8, 3))
     x = torch.tensor(X.transpose(0, 3, 1, 2), dtype=torch.float32)
-    nothing = dict(crop_area=(1.0, 1.0), brightness=0, contrast=0, saturation=0, hue=0)
-    nothing |= dict(channel_shuffle=False)
+    nothing = dict(crop_area=(1.0, 1.0), degrees=0, shift=0, channel_shuffle=False)
+    nothing |= dict(brightness=0, contrast=0, saturation=0, hue=0)
 
     def distorted(**params):
         return DCCS(3, **{**nothing, **params})._augment((3, 8, 8))(x)
