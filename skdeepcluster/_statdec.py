@@ -351,9 +351,10 @@ class StatDEC(DeepClusterer):
     embedding_dim : int, default=10
         Size of the embedding.
     hidden_sizes : tuple of int, default=(500, 500, 1000)
-        Sizes of the hidden layers of "mlp" and "vae".
+        Sizes of the hidden layers of "mlp" and "vae"; the other networks take no notice of them.
     statistics_pooling : bool, default=True
-        Whether the decoder sees the statistics of a row's cluster (eq. 6).
+        Whether the decoder sees the statistics of a row's cluster (eq. 6). In "cnn" and "unet" what
+        this takes in memory and time grows with the images' area.
     weighted_target : bool or str, default=True
         How the target weighs clusters. True is the reading "members" of eq. 5, False the target of
         DEC; "inverse", "mean", "all" and "squared" are the other readings of
@@ -600,7 +601,9 @@ class StatDEC(DeepClusterer):
         for name in ("layerwise_epochs", "pretrain_epochs"):
             if getattr(self, name) != "auto":
                 check_integer(name, getattr(self, name), minimum=0)
-        least = 2 if self.statistics_pooling else 0  # it sits on the decoder's second hidden layer
+        # Pooling sits on the decoder's second hidden layer.
+        dense = self.network in ("auto", "mlp", "vae")
+        least = 2 if self.statistics_pooling and dense else 0
         check_sizes("hidden_sizes", self.hidden_sizes, least=least)
         if not callable(self.augmentation):
             check_choice("augmentation", self.augmentation, (None, "affine"))
