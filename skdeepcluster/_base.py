@@ -35,6 +35,13 @@ from skdeepcluster._validation import check_boolean, check_choice, check_integer
 _INCIDENTAL = {"device", "compile", "callbacks", "checkpoint", "max_time", "verbose"}
 
 #: Dtypes that torch selects rows from; arrays of others are copied.
+#: A run has collapsed where the largest cluster is more than this many times as large as the others
+#: are on average: more unequal than the classes of any sampling that the papers have (1:100).
+COLLAPSED = 100
+
+#: How many sizes of clusters a warning lists.
+SIZES_SHOWN = 10
+
 _TENSOR_DTYPES = {
     np.dtype(name)
     for name in ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
@@ -94,7 +101,10 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         Warns
         -----
         ConvergenceWarning
-            If the run ended before it converged, or with empty clusters.
+            If the run ended before it converged, with empty clusters, or collapsed: the largest
+            cluster has more than 100 times as many rows as the others have on average. (Of 10
+            clusters it then holds more than 91.7 % of the rows, of 2 more than 99 %.) Classes that
+            differ by a factor of 100 are no reason to warn.
 
         Notes
         -----
@@ -392,3 +402,18 @@ def _draw_seed(random_state: Any) -> int:
     if random_state is None:
         return int(np.random.default_rng().integers(2**31))
     return int(check_random_state(random_state).randint(2**31 - 1))
+        largest = int(sizes.max())
+        others = int(sizes.sum()) - largest
+        if found > 1 and COLLAPSED * others < (self.n_clusters - 1) * largest:
+            _warn(
+                f"{name} has collapsed: {largest} of {sizes.sum()} rows are in one of "
+                f"{self.n_clusters} clusters, which have {_listed(sizes)} rows. If the data are "
+                "not as unequal as that, try another random_state, learning_rate or n_clusters."
+            )
+def _listed(sizes: np.ndarray) -> str:
+    """List sizes of clusters, the largest first, as many as a reader takes in."""
+    shown = [str(size) for size in np.sort(sizes)[::-1]]
+    more = len(shown) - SIZES_SHOWN
+    return ", ".join(shown[:SIZES_SHOWN]) + (f" and {more} more sizes" if more > 0 else "")
+
+
