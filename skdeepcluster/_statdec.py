@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
@@ -468,7 +469,7 @@ class StatDEC(DeepClusterer):
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import StatDEC
     >>> X, _ = make_blobs(200, centers=3, random_state=0)
-    >>> model = StatDEC(n_clusters=3, random_state=0).fit(X)
+    >>> model = StatDEC(n_clusters=3, hidden_sizes=(100, 100), random_state=0).fit(X)
     >>> model.predict_proba(X).shape
     (200, 3)
     >>> model.transform(X).shape
@@ -542,7 +543,7 @@ class StatDEC(DeepClusterer):
 
     # ------------------------------------------------------------------ methods of its own
 
-    def inverse_transform(self, Z) -> np.ndarray:
+    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode embeddings.
 
         Parameters
@@ -553,6 +554,29 @@ class StatDEC(DeepClusterer):
         -------
         ndarray of shape (n, *shape of a row of X), float32
             In the units of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If Z has another number of columns, NaN or infinity, or decodes to what is not finite.
+
+        References
+        ----------
+        The decoder of [1]_, section III-B, with the statistics of eq. 6 as far as it has them.
+
+        Examples
+        --------
+        What the centres look like:
+
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> model.inverse_transform(model.cluster_centers_).shape
+        (3, 2)
         """
         Z = self._check_embedding(Z)
         net = self.net_
@@ -564,7 +588,7 @@ class StatDEC(DeepClusterer):
 
         return self._decode(Z, decode)
 
-    def score(self, X, y=None) -> float:
+    def score(self, X: ArrayLike, y: object = None) -> float:
         r"""Minus the objective on X, the higher the better.
 
         The target is that of the training set's cluster frequencies, so that a row's part does not
@@ -581,6 +605,27 @@ class StatDEC(DeepClusterer):
         Returns
         -------
         float
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not as in `fit`, or a row's objective is not finite.
+
+        References
+        ----------
+        [1]_, eqs. 1 to 5.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> model.score(X) < 0
+        True
         """
         return float(-self._map(self._source(X), self._row_objective).astype(np.float64).mean())
 
