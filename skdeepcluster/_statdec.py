@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -588,7 +589,7 @@ class StatDEC(DeepClusterer):
 
         return self._decode(Z, decode)
 
-    def score(self, X: ArrayLike, y: object = None) -> float:
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         r"""Minus the objective on X, the higher the better.
 
         The target is that of the training set's cluster frequencies, so that a row's part does not

@@ -181,7 +181,9 @@ def class_recall(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
 
     References
     ----------
-    Recall, of which StatDEC, Table I, is about; the map is that of Variational Clustering, eq. 19.
+    The map is that of Variational Clustering, eq. 19; the recall of a class is its part in the
+    balanced accuracy of K. Brodersen, C. Ong, K. Stephan, J. Buhmann, "The Balanced Accuracy and
+    Its Posterior Distribution", ICPR 2010.
 
     Examples
     --------

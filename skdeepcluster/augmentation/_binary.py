@@ -48,7 +48,7 @@ def binarize(x: Tensor) -> Tensor:
     References
     ----------
     R. Salakhutdinov, I. Murray, "On the Quantitative Analysis of Deep Belief Networks", ICML 2008,
-    for MNIST; Variational Clustering, section V (Fashion-MNIST).
+    for MNIST; Variational Clustering, section V-A (Fashion-MNIST).
 
     Examples
     --------
