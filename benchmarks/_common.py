@@ -42,7 +42,7 @@ def provenance() -> dict:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        # Where the data and interpreters lie on this machine is nobody's business.
+        # Names without folders: where files lie differs from machine to machine.
         "command": " ".join(Path(word).name for word in sys.argv),
     }
 

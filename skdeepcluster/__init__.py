@@ -1,8 +1,10 @@
 """Deep clustering methods as scikit-learn estimators."""
 
 from pathlib import Path
+from typing import Any
 
 from skdeepcluster import _persistence
+from skdeepcluster._base import DeepClusterer
 from skdeepcluster._dccs import DCCS
 from skdeepcluster._mmdc import MMDC
 from skdeepcluster._persistence import LoadError
@@ -24,7 +26,7 @@ __all__ = [
 _ESTIMATORS = {cls.__name__: cls for cls in (DCCS, MMDC, StatDEC, VariationalGMMClustering)}
 
 
-def load(path: str | Path, **params):
+def load(path: str | Path, **params: Any) -> DeepClusterer:
     """Read an estimator that its `save` wrote, without executing anything from the file.
 
     Parameters
@@ -37,7 +39,7 @@ def load(path: str | Path, **params):
 
     Returns
     -------
-    object
+    DCCS, MMDC, StatDEC or VariationalGMMClustering
         The fitted estimator.
 
     Raises
@@ -46,5 +48,27 @@ def load(path: str | Path, **params):
         If there is no such file.
     LoadError
         If the file is not a saved estimator, is damaged, or does not fit together.
+
+    See Also
+    --------
+    joblib.load : For files of joblib or pickle, which may run any code.
+
+    References
+    ----------
+    The format of the weights: `safetensors <https://github.com/huggingface/safetensors>`_.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import StatDEC, load
+    >>> X, _ = make_blobs(60, centers=3, random_state=0)
+    >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+    >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model.safetensors")
+    ...     same = load(f"{folder}/model.safetensors", device="cpu")
+    >>> bool((same.labels_ == model.labels_).all())
+    True
     """
     return _persistence.load(path, _ESTIMATORS, **params)

@@ -4,10 +4,11 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -33,6 +34,13 @@ from skdeepcluster._validation import check_boolean, check_choice, check_integer
 
 #: Parameters that do not shape the result of a run, and so not the name of its checkpoint.
 _INCIDENTAL = {"device", "compile", "callbacks", "checkpoint", "max_time", "verbose"}
+
+#: A run has collapsed where the largest cluster is more than this many times as large as the others
+#: are on average: more unequal than the classes of any sampling that the papers have (1:100).
+COLLAPSED = 100
+
+#: How many sizes of clusters a warning lists.
+SIZES_SHOWN = 10
 
 #: Dtypes that torch selects rows from; arrays of others are copied.
 _TENSOR_DTYPES = {
@@ -61,7 +69,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     # ------------------------------------------------------------------ scikit-learn's methods
 
-    def fit(self, X, y=None):
+    def fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Cluster X.
 
         Parameters
@@ -94,11 +102,24 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         Warns
         -----
         ConvergenceWarning
-            If the run ended before it converged, or with empty clusters.
+            If the run ended before it converged, with empty clusters, or collapsed: the largest
+            cluster has more than 100 times as many rows as the others have on average. (Of 10
+            clusters it then holds more than 91.7 % of the rows, of 2 more than 99 %.) Classes that
+            differ by a factor of 100 are no reason to warn.
 
         Notes
         -----
         A `fit` that raises leaves the estimator as it was, fitted or not.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 2, "tol": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> model.n_iter_, model.labels_.shape
+        (2, (60,))
         """
         before = dict(vars(self))
         try:
@@ -145,7 +166,37 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.labels_ = self._map(source, self._assign).argmax(axis=1)
         return net
 
-    def predict(self, X) -> np.ndarray:
+    def fit_predict(self, X: ArrayLike, y: Any = None) -> np.ndarray:
+        """Cluster X and return the labels.
+
+        Parameters
+        ----------
+        X : array-like, rows as in `fit`
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        ndarray of shape (n,), int
+            `labels_`.
+
+        Raises
+        ------
+        ValueError, TypeError, FloatingPointError, CheckpointError, KeyboardInterrupt
+            As `fit` does.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> StatDEC(n_clusters=3, random_state=0, **quick).fit_predict(X).shape
+        (60,)
+        """
+        return self.fit(X).labels_
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Assign rows to the most probable cluster.
 
         Parameters
@@ -155,10 +206,28 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         Returns
         -------
         ndarray of shape (n,), int
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not as in `fit` (another number of features or shape of an image, NaN or
+            infinity, no rows), or so large that the result is not finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> bool((model.predict(X) == model.labels_).all())
+        True
         """
         return self.predict_proba(X).argmax(axis=1)
 
-    def predict_proba(self, X) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Soft assignments of rows to clusters.
 
         Parameters
@@ -169,10 +238,28 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         -------
         ndarray of shape (n, n_clusters), float32
             Rows sum to one.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not as in `fit` (another number of features or shape of an image, NaN or
+            infinity, no rows), or so large that the result is not finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> model.predict_proba(X)[:2].sum(axis=1).round(3).tolist()
+        [1.0, 1.0]
         """
         return self._map(self._source(X), self._assign)
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Embed rows.
 
         Parameters
@@ -182,6 +269,24 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         Returns
         -------
         ndarray of shape (n, embedding dimension), float32
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not as in `fit` (another number of features or shape of an image, NaN or
+            infinity, no rows), or so large that the result is not finite.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> model.transform(X).shape
+        (60, 10)
         """
         return self._map(self._source(X), self._embed)
 
@@ -201,6 +306,25 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         ------
         NotFittedError
             If the estimator is not fitted.
+        TypeError
+            If a parameter is neither a plain value nor a function.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import skdeepcluster
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/model.safetensors")
+        ...     same = skdeepcluster.load(f"{folder}/model.safetensors")
+        >>> bool((same.predict(X) == model.labels_).all())
+        True
         """
         check_is_fitted(self)
         _persistence.save(self, path)
@@ -376,12 +500,27 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if found < self.n_clusters:
             collapsed = "all rows are in one cluster" if found == 1 else f"{found} have rows"
             _warn(f"{name} was to find {self.n_clusters} clusters, but {collapsed}.")
+        largest = int(sizes.max())
+        others = int(sizes.sum()) - largest
+        if found > 1 and COLLAPSED * others < (self.n_clusters - 1) * largest:
+            _warn(
+                f"{name} has collapsed: {largest} of {sizes.sum()} rows are in one of "
+                f"{self.n_clusters} clusters, which have {_listed(sizes)} rows. If the data are "
+                "not as unequal as that, try another random_state, learning_rate or n_clusters."
+            )
         for message in self._own_warnings(net):
             _warn(message)
 
 
 def _warn(message: str) -> None:
     warnings.warn(message, ConvergenceWarning, stacklevel=4)
+
+
+def _listed(sizes: np.ndarray) -> str:
+    """List sizes of clusters, the largest first, as many as a reader takes in."""
+    shown = [str(size) for size in np.sort(sizes)[::-1]]
+    more = len(shown) - SIZES_SHOWN
+    return ", ".join(shown[:SIZES_SHOWN]) + (f" and {more} more sizes" if more > 0 else "")
 
 
 def _draw_seed(random_state: Any) -> int:

@@ -506,7 +506,8 @@ class DCCS(DeepClusterer):
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 a line an epoch.
     random_state : int, RandomState or None, default=None
-        Seed. The same one gives the same labels on the same machine.
+        Seed. The same one gives the same labels on the CPU of one machine, with the same number of
+        threads; sums on a GPU may round differently from run to run.
 
     Attributes
     ----------

@@ -19,7 +19,26 @@ FORMAT = 1
 
 
 class LoadError(ValueError):
-    """A file that :func:`skdeepcluster.load` refuses; the message names it and what is wrong."""
+    """A file that :func:`skdeepcluster.load` refuses; the message names it and what is wrong.
+
+    See Also
+    --------
+    skdeepcluster.load : What raises it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import skdeepcluster
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "model.safetensors"
+    ...     _ = file.write_bytes(b"no model")
+    ...     try:
+    ...         skdeepcluster.load(file)
+    ...     except skdeepcluster.LoadError as error:
+    ...         print("is not a saved estimator" in str(error))
+    True
+    """
 
 
 def save(estimator, path: str | Path) -> None:

@@ -2,9 +2,11 @@
 
 import math
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
@@ -351,9 +353,10 @@ class StatDEC(DeepClusterer):
     embedding_dim : int, default=10
         Size of the embedding.
     hidden_sizes : tuple of int, default=(500, 500, 1000)
-        Sizes of the hidden layers of "mlp" and "vae".
+        Sizes of the hidden layers of "mlp" and "vae"; the other networks take no notice of them.
     statistics_pooling : bool, default=True
-        Whether the decoder sees the statistics of a row's cluster (eq. 6).
+        Whether the decoder sees the statistics of a row's cluster (eq. 6). In "cnn" and "unet" what
+        this takes in memory and time grows with the images' area.
     weighted_target : bool or str, default=True
         How the target weighs clusters. True is the reading "members" of eq. 5, False the target of
         DEC; "inverse", "mean", "all" and "squared" are the other readings of
@@ -418,7 +421,8 @@ class StatDEC(DeepClusterer):
     verbose : int, default=0
         0 is silent, 1 shows a progress bar, 2 a line an epoch.
     random_state : int, RandomState or None, default=None
-        Seed. The same one gives the same labels on the same machine.
+        Seed. The same one gives the same labels on the CPU of one machine, with the same number of
+        threads; sums on a GPU may round differently from run to run.
 
     Attributes
     ----------
@@ -466,7 +470,7 @@ class StatDEC(DeepClusterer):
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import StatDEC
     >>> X, _ = make_blobs(200, centers=3, random_state=0)
-    >>> model = StatDEC(n_clusters=3, random_state=0).fit(X)
+    >>> model = StatDEC(n_clusters=3, hidden_sizes=(100, 100), random_state=0).fit(X)
     >>> model.predict_proba(X).shape
     (200, 3)
     >>> model.transform(X).shape
@@ -540,7 +544,7 @@ class StatDEC(DeepClusterer):
 
     # ------------------------------------------------------------------ methods of its own
 
-    def inverse_transform(self, Z) -> np.ndarray:
+    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode embeddings.
 
         Parameters
@@ -551,6 +555,29 @@ class StatDEC(DeepClusterer):
         -------
         ndarray of shape (n, *shape of a row of X), float32
             In the units of X.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If Z has another number of columns, NaN or infinity, or decodes to what is not finite.
+
+        References
+        ----------
+        The decoder of [1]_, section III-B, with the statistics of eq. 6 as far as it has them.
+
+        Examples
+        --------
+        What the centres look like:
+
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> model.inverse_transform(model.cluster_centers_).shape
+        (3, 2)
         """
         Z = self._check_embedding(Z)
         net = self.net_
@@ -562,7 +589,7 @@ class StatDEC(DeepClusterer):
 
         return self._decode(Z, decode)
 
-    def score(self, X, y=None) -> float:
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         r"""Minus the objective on X, the higher the better.
 
         The target is that of the training set's cluster frequencies, so that a row's part does not
@@ -579,6 +606,27 @@ class StatDEC(DeepClusterer):
         Returns
         -------
         float
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        ValueError
+            If X is not as in `fit`, or a row's objective is not finite.
+
+        References
+        ----------
+        [1]_, eqs. 1 to 5.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import StatDEC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+        >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+        >>> model.score(X) < 0
+        True
         """
         return float(-self._map(self._source(X), self._row_objective).astype(np.float64).mean())
 
@@ -599,7 +647,9 @@ class StatDEC(DeepClusterer):
         for name in ("layerwise_epochs", "pretrain_epochs"):
             if getattr(self, name) != "auto":
                 check_integer(name, getattr(self, name), minimum=0)
-        least = 2 if self.statistics_pooling else 0  # it sits on the decoder's second hidden layer
+        # Pooling sits on the decoder's second hidden layer.
+        dense = self.network in ("auto", "mlp", "vae")
+        least = 2 if self.statistics_pooling and dense else 0
         check_sizes("hidden_sizes", self.hidden_sizes, least=least)
         if not callable(self.augmentation):
             check_choice("augmentation", self.augmentation, (None, "affine"))

@@ -1,6 +1,38 @@
 """Measures of a clustering against known labels, and scorers for model selection.
 
 Labels never reach ``fit``: they are only compared with the labels that ``predict`` gives.
+
+The scorers ``acc_scorer``, ``balanced_acc_scorer``, ``nmi_scorer`` and ``ari_scorer`` are what
+``scoring=`` takes in scikit-learn's model selection, alone or several in a dict. They are called as
+``scorer(estimator, X, y)`` with a fitted estimator, any one that predicts, and return a float of
+which more is better.
+
+See Also
+--------
+sklearn.metrics.make_scorer : What they are made by.
+
+References
+----------
+ACC: Variational Clustering, eq. 19. NMI: A. Strehl, J. Ghosh, "Cluster Ensembles", JMLR 3 (2002);
+here with the arithmetic mean of the entropies. ARI: L. Hubert, P. Arabie, "Comparing Partitions",
+Journal of Classification 2 (1985).
+
+Examples
+--------
+>>> from sklearn.cluster import KMeans
+>>> from sklearn.datasets import make_blobs
+>>> from sklearn.model_selection import GridSearchCV, cross_validate
+>>> from skdeepcluster.metrics import acc_scorer, ari_scorer, balanced_acc_scorer, nmi_scorer
+>>> X, y = make_blobs(90, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+>>> model = KMeans(3, n_init=10, random_state=0).fit(X)
+>>> acc_scorer(model, X, y), balanced_acc_scorer(model, X, y)
+(1.0, 1.0)
+>>> scoring = {"nmi": nmi_scorer, "ari": ari_scorer}
+>>> cross_validate(model, X, y, scoring=scoring, cv=2)["test_ari"]
+array([1., 1.])
+>>> search = GridSearchCV(model, {"n_clusters": [2, 3]}, scoring=scoring, refit="nmi", cv=2)
+>>> search.fit(X, y).best_params_
+{'n_clusters': 3}
 """
 
 from collections.abc import Callable
@@ -143,6 +175,16 @@ def class_recall(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     -----
     Of several maps with the highest accuracy, one with the largest mean recall is taken.
 
+    See Also
+    --------
+    sklearn.metrics.recall_score : The same where labels are predicted, not clusters.
+
+    References
+    ----------
+    The map is that of Variational Clustering, eq. 19; the recall of a class is its part in the
+    balanced accuracy of K. Brodersen, C. Ong, K. Stephan, J. Buhmann, "The Balanced Accuracy and
+    Its Posterior Distribution", ICPR 2010.
+
     Examples
     --------
     >>> from skdeepcluster.metrics import class_recall
@@ -177,6 +219,11 @@ def balanced_clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     See Also
     --------
     sklearn.metrics.balanced_accuracy_score : The same where labels are predicted, not clusters.
+
+    References
+    ----------
+    K. Brodersen, C. Ong, K. Stephan, J. Buhmann, "The Balanced Accuracy and Its Posterior
+    Distribution", ICPR 2010.
 
     Examples
     --------

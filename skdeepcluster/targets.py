@@ -122,15 +122,23 @@ def sample_sphere(n: int, dim: int) -> Tensor:
     Parameters
     ----------
     n : int
+        Number of targets.
     dim : int
+        Dimension d of the embedding.
 
     Returns
     -------
-    Tensor of shape (n, dim)
+    Tensor of shape (n, d)
 
     References
     ----------
     MMDC, section III-A; Bojanowski and Joulin, "Unsupervised Learning by Predicting Noise" (2017).
+
+    Examples
+    --------
+    >>> from skdeepcluster.targets import sample_sphere
+    >>> sample_sphere(4, dim=3).norm(dim=1).round(decimals=3)
+    tensor([1., 1., 1., 1.])
     """
     return F.normalize(torch.randn(n, dim))
 

@@ -489,14 +489,28 @@ def test_on_cuda(name):
 
 
 @every_network
-def test_compiled_as_a_whole_the_objective_is_the_same(name, monkeypatch):
+@pytest.mark.parametrize("pooling", [False, True])
+def test_compiled_as_a_whole_the_objective_is_the_same(name, pooling, monkeypatch):
     compile_ = torch.compile
     monkeypatch.setattr(
         torch, "compile", lambda function: compile_(function, backend="eager", fullgraph=True)
     )
     X = images(60, 8, 8)
-    params = QUICK | {"pretrain_epochs": 1, "network": lambda shape: SMALL[name](shape)}
-    params |= {"statistics_pooling": False}
+    n_clusters = 2 if pooling else None
+    params = QUICK | {"network": lambda shape: SMALL[name](shape, n_clusters=n_clusters)}
+    params |= {"pretrain_epochs": 1, "statistics_pooling": pooling}
     plain, compiled = (StatDEC(2, compile=c, **params).fit(X) for c in (False, True))
     for one, other in zip(plain.history_, compiled.history_, strict=True):
         assert other["reconstruction"] == pytest.approx(one["reconstruction"], rel=1e-5)
+
+
+@convolutional
+def test_sizes_of_dense_layers_do_not_matter_to_convolutions(name):
+    X = images(40, 6, 6)
+    one, other = (
+        StatDEC(2, network=name, **QUICK | {"hidden_sizes": sizes}).fit(X)
+        for sizes in ((16,), (16, 16, 16))
+    )
+    np.testing.assert_array_equal(one.transform(X), other.transform(X))
+    with pytest.raises(ValueError, match=r"2 ints at least, got \(16,\)"):
+        StatDEC(2, network="vae", **QUICK | {"hidden_sizes": (16,)}).fit(X)

@@ -270,6 +270,14 @@ def build(shape, width=10):
     return torch.nn.Linear(shape[0], width)
 
 
+def test_files_of_another_computation_are_not_taken_for_the_same_run(tmp_path, monkeypatch):
+    """What the same parameters compute has changed: a run of before is not gone on with."""
+    monkeypatch.setattr(_checkpoint, "_COMPUTATION", _checkpoint._COMPUTATION - 1)
+    before = file_of(tmp_path)
+    monkeypatch.undo()
+    assert file_of(tmp_path) != before
+
+
 def maker(width):
     def build(shape):
         return torch.nn.Linear(shape[0], width)

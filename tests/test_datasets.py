@@ -150,7 +150,7 @@ def test_bad_labels(make):
 
 
 class Remote:
-    """What OpenML would give: strings for labels, channels first."""
+    """What OpenML would give where pandas is missing: strings for labels, channels first."""
 
     def __init__(self, monkeypatch):
         self.calls = []
@@ -158,9 +158,11 @@ class Remote:
 
     def __call__(self, name, **kwargs):
         self.calls.append((name, kwargs))
+        if kwargs.get("as_frame", "auto") or kwargs.get("parser", "auto") != "liac-arff":
+            raise ImportError("Returning pandas objects, and the parsers but one, require pandas")
         n, d = {"mnist_784": (70_000, 784), "CIFAR_10": (60_000, 3072)}[name]
         data = np.broadcast_to((np.arange(d) % 251).astype(np.uint8), (n, d))
-        return Bunch(data=data, target=(np.arange(n) % 10).astype(str))
+        return Bunch(data=data, target=(np.arange(n) % 10).astype(str).astype(object))
 
 
 def test_what_openml_gives_is_kept(monkeypatch, tmp_path):
@@ -176,6 +178,21 @@ def test_what_openml_gives_is_kept(monkeypatch, tmp_path):
     assert_array_equal(first.target, second.target)
     assert first.filename == second.filename == str(tmp_path / "mnist.npz")
     assert [path.name for path in tmp_path.iterdir()] == ["mnist.npz"]
+
+
+def test_openmls_names_are_the_packages(monkeypatch, tmp_path):
+    remote = Remote(monkeypatch)
+    first = fetch("mnist_784", tmp_path)
+    second = fetch("mnist", tmp_path)
+    assert [name for name, _ in remote.calls] == ["mnist_784"]
+    assert first.filename == second.filename == str(tmp_path / "mnist.npz")
+    assert_array_equal(first.target, second.target)
+    for name, own in [("Fashion-MNIST", "fashion_mnist"), ("CIFAR_10", "cifar10")]:
+        np.savez(tmp_path / f"{own}.npz", data=np.zeros((2, 3)), target=[0, 1])
+        assert fetch(name, tmp_path).filename == str(tmp_path / f"{own}.npz")
+    # A file of that very name comes first.
+    np.savez(tmp_path / "CIFAR_10.npz", data=np.ones((3, 4)), target=[0, 1, 2])
+    assert fetch("CIFAR_10", tmp_path).data.shape == (3, 4)
 
 
 def test_rows_of_cifar_unfold_channel_first(monkeypatch, tmp_path):

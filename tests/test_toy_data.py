@@ -1,5 +1,7 @@
 """Toy data: what is promised of their shape and difficulty."""
 
+import re
+
 import numpy as np
 import pytest
 from sklearn.cluster import AgglomerativeClustering, KMeans
@@ -38,3 +40,27 @@ def test_arcs_are_hard_for_kmeans_but_lie_apart(seed):
     assert clustering_accuracy(y, kmeans) < 0.8
     chains = AgglomerativeClustering(5, linkage="single").fit_predict(X)
     assert clustering_accuracy(y, chains) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"n_samples": 0}, ValueError, "n_samples must be at least 1, got 0"),
+        ({"n_samples": 10.0}, TypeError, "n_samples must be an int, got 10.0"),
+        ({"n_arcs": 0}, ValueError, "n_arcs must be at least 1, got 0"),
+        ({"n_arcs": -2}, ValueError, "n_arcs must be at least 1, got -2"),
+        ({"n_arcs": "5"}, TypeError, "n_arcs must be an int, got '5'"),
+        ({"noise": -0.1}, ValueError, "noise must be a finite number in [0, inf], got -0.1"),
+        ({"noise": np.nan}, ValueError, "noise must be a finite number in [0, inf], got nan"),
+        ({"noise": None}, TypeError, "noise must be a number, got None"),
+    ],
+)
+def test_arcs_that_cannot_be(params, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        make_circle_arcs(**params)
+
+
+def test_fewer_points_than_arcs_leave_arcs_without_any():
+    X, y = make_circle_arcs(2, 5, random_state=0)
+    assert X.shape == (2, 2)
+    assert sorted(y) == [0, 1]

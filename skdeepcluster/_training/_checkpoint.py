@@ -19,11 +19,34 @@ _MAGIC = b"skdeepcluster checkpoint 1\n"
 _DIGEST_SIZE = 32
 
 #: Raised when the same parameters come to mean another computation: no file of before fits then.
-_COMPUTATION = 1
+_COMPUTATION = 2
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint file that cannot be used; the message names the file and what is wrong."""
+    """A checkpoint file that cannot be used; the message names the file and what is wrong.
+
+    See Also
+    --------
+    skdeepcluster.StatDEC.fit : What raises it, with `checkpoint`, as the other estimators do.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepcluster import CheckpointError, StatDEC
+    >>> X, _ = make_blobs(60, centers=3, random_state=0)
+    >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model = StatDEC(n_clusters=3, checkpoint=folder, random_state=0, **quick).fit(X)
+    ...     for file in Path(folder).iterdir():
+    ...         _ = file.write_bytes(file.read_bytes()[:-1])
+    ...     try:
+    ...         model.fit(X)
+    ...     except CheckpointError as error:
+    ...         print("is damaged" in str(error))
+    True
+    """
 
 
 def write(path: Path, state: dict) -> None:

@@ -18,6 +18,10 @@ def random_brightness(x: Tensor, delta: float = 0.2) -> Tensor:
     -------
     Tensor of shape (n, C, H, W)
 
+    References
+    ----------
+    Variational Clustering, section V-A (Fashion-MNIST).
+
     Examples
     --------
     >>> import torch
@@ -40,6 +44,11 @@ def binarize(x: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n, C, H, W)
+
+    References
+    ----------
+    R. Salakhutdinov, I. Murray, "On the Quantitative Analysis of Deep Belief Networks", ICML 2008,
+    for MNIST; Variational Clustering, section V-A (Fashion-MNIST).
 
     Examples
     --------

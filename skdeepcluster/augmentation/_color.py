@@ -40,6 +40,11 @@ def color_jitter(
     -------
     Tensor of the shape of `x`
 
+    References
+    ----------
+    DCCS, supplement B; MMDC, as its authors ran it. The circle of colours is that of A. Smith,
+    "Color Gamut Transform Pairs", SIGGRAPH 1978 (HSV).
+
     Examples
     --------
     >>> import torch
@@ -92,6 +97,10 @@ def to_grey(x: Tensor) -> Tensor:
     -------
     Tensor of shape (n, 1, H, W)
 
+    References
+    ----------
+    Recommendation ITU-R BT.601, the luma of red, green and blue.
+
     Examples
     --------
     >>> import torch
@@ -118,6 +127,11 @@ def random_grey(x: Tensor, probability: float = 0.2) -> Tensor:
     -------
     Tensor of the shape of `x`
 
+    References
+    ----------
+    T. Chen, S. Kornblith, M. Norouzi, G. Hinton, "A Simple Framework for Contrastive Learning of
+    Visual Representations", ICML 2020, appendix A; MMDC, as its authors ran it.
+
     Examples
     --------
     >>> import torch
@@ -140,6 +154,10 @@ def shuffle_channels(x: Tensor) -> Tensor:
     Returns
     -------
     Tensor of shape (n, C, H, W)
+
+    References
+    ----------
+    DCCS, supplement B (colour images, before they are made grey).
 
     Examples
     --------
@@ -168,6 +186,11 @@ def sobel(x: Tensor) -> Tensor:
     Tensor of shape (n, 2, H, W)
         In [-1, 1] for images in [0, 1]: half the difference of two pixels beside each other counts
         fully where all of the three lines agree. The image goes on beyond its border.
+
+    References
+    ----------
+    R. Gonzalez, R. Woods, "Digital Image Processing", section on the gradient (Sobel operators);
+    DCCS, Tables 14 and 15, as a way to see images.
 
     Examples
     --------

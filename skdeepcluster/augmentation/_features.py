@@ -18,6 +18,11 @@ def feature_noise(x: Tensor, scale: float = 0.1) -> Tensor:
     -------
     Tensor of shape (n, d)
 
+    References
+    ----------
+    P. Vincent et al., "Stacked Denoising Autoencoders", JMLR 11 (2010), section 3.3: additive
+    Gaussian noise.
+
     Examples
     --------
     >>> import torch
@@ -43,6 +48,10 @@ def feature_dropout(x: Tensor, probability: float = 0.1) -> Tensor:
     Returns
     -------
     Tensor of shape (n, d)
+
+    References
+    ----------
+    P. Vincent et al., "Stacked Denoising Autoencoders", JMLR 11 (2010), section 3.3: masking noise.
 
     Examples
     --------

@@ -67,6 +67,12 @@ def random_geometry(
         If `area` and `crops` are both given, if a share is outside (0, 1], or if a square is larger
         than the image.
 
+    References
+    ----------
+    C. Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, section 6, for `area` and
+    `aspect`, which DCCS takes (supplement B); MMDC, as its authors ran it, for `crops`; Variational
+    Clustering, section V-A, for turns, shifts, shears and flips.
+
     Examples
     --------
     >>> import torch
@@ -162,6 +168,10 @@ def random_affine(x: Tensor, degrees: float = 10.0, shift: float = 0.1) -> Tenso
     Tensor of shape (n, C, H, W)
         Interpolated bilinearly; what comes in from outside is the nearest pixel of the border.
 
+    References
+    ----------
+    X. Guo, E. Zhu, X. Liu, J. Yin, "Deep Embedded Clustering with Data Augmentation", ACML 2018.
+
     Examples
     --------
     >>> import torch
@@ -191,6 +201,10 @@ def center_crop(x: Tensor, crop: int, size: int | None = None) -> Tensor:
     ------
     ValueError
         If the square is larger than the image.
+
+    References
+    ----------
+    MMDC, section III-C: what targets are exchanged on, and predictions are made of.
 
     Examples
     --------

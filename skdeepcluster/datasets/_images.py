@@ -98,6 +98,10 @@ def load_image_folder(
     DataConversionWarning
         If files were skipped.
 
+    See Also
+    --------
+    sklearn.datasets.load_files : The same for texts, a folder a class.
+
     Examples
     --------
     >>> import tempfile

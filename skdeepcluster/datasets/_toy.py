@@ -1,14 +1,21 @@
 """Toy data that KMeans cannot cluster."""
 
 import numpy as np
+from numpy.random import RandomState
 from sklearn.utils import check_random_state
+
+from skdeepcluster._validation import check_integer, check_real
 
 #: Where an arc begins and ends, in half circles from the point next to the origin.
 ARC = (0.25, 1.1)
 
 
 def make_circle_arcs(
-    n_samples: int = 10_000, n_arcs: int = 5, *, noise: float = 0.05, random_state=None
+    n_samples: int = 10_000,
+    n_arcs: int = 5,
+    *,
+    noise: float = 0.05,
+    random_state: int | RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make points on the arcs of circles that bend about each other like the arms of a whirl.
 
@@ -20,6 +27,7 @@ def make_circle_arcs(
     n_samples : int, default=10000
         Number of points, spread over the arcs as evenly as possible.
     n_arcs : int, default=5
+        Number of arcs; the paper's picture has five.
     noise : float, default=0.05
         Standard deviation of the points about their arc.
     random_state : int, RandomState or None, default=None
@@ -30,6 +38,13 @@ def make_circle_arcs(
         In random order.
     y : ndarray of shape (n_samples,), int
         The arc of each point.
+
+    Raises
+    ------
+    ValueError
+        If there is to be less than one point or arc, or `noise` is negative or not finite.
+    TypeError
+        If a number of points or arcs is no int, or `noise` no number.
 
     References
     ----------
@@ -44,6 +59,9 @@ def make_circle_arcs(
     >>> X.shape, sorted(set(y.tolist()))
     ((100, 2), [0, 1, 2, 3, 4])
     """
+    check_integer("n_samples", n_samples, minimum=1)
+    check_integer("n_arcs", n_arcs, minimum=1)
+    check_real("noise", noise)
     rng = check_random_state(random_state)
     y = rng.permutation(np.arange(n_samples) % n_arcs)
     direction = 2 * np.pi * y / n_arcs

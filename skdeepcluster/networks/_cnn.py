@@ -32,6 +32,8 @@ class CNNAutoencoder(nn.Module):
     With `n_clusters`, a :class:`StatisticsPooling` block sits on the decoder's second hidden layer,
     the first transposed convolution: statistics are taken of its flattened maps, and those of a
     row's cluster are added to the row's.
+    The block's matrices grow with the area of the images: 1.2 million numbers for 28 × 28 pixels,
+    14 million for 96 × 96. For large images `n_clusters` may rather stay None.
 
     Parameters
     ----------

@@ -126,8 +126,13 @@ class MLPDecoder(nn.Module):
     n_latent : int
         Size of z.
     output_shape : sequence of int
+        Shape of one input of the encoder.
     hidden : sequence of int, default=(2000, 500, 500)
         Sizes of the hidden layers.
+
+    References
+    ----------
+    DCCS, supplement D, which has decoders for images; here the mirror of supplement F's layers.
 
     Examples
     --------

@@ -161,7 +161,9 @@ class MLPEncoder(nn.Module):
     (torch.Size([2, 2000]), torch.Size([2, 2048]))
     """
 
-    def __init__(self, input_shape: Sequence[int], hidden: Sequence[int] = (500, 500, 2000)):
+    def __init__(
+        self, input_shape: Sequence[int], hidden: Sequence[int] = (500, 500, 2000)
+    ) -> None:
         super().__init__()
         layers = []
         for a, b in pairwise((math.prod(input_shape), *hidden)):

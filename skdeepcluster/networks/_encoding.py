@@ -21,6 +21,24 @@ class Encoding(NamedTuple):
         Features that pass by the embedding, for ``decode(code, q, skips)``.
     divergence : Tensor of shape (n,) or None, default=None
         How far the distribution of the code is from its prior, in nats.
+
+    References
+    ----------
+    StatDEC, section V and Table IV: the networks with skip connections (+UNet) and with a
+    distribution in place of a point (+VAE).
+
+    Examples
+    --------
+    A network of one's own that decodes its embedding with noise:
+
+    >>> import torch
+    >>> from skdeepcluster.networks import Encoding, MLPAutoencoder
+    >>> class Noisy(MLPAutoencoder):
+    ...     def encoding(self, x):
+    ...         z = self.encode(x)
+    ...         return Encoding(z, z + 0.1 * torch.randn_like(z))
+    >>> Noisy((4,), embedding_dim=2).encoding(torch.rand(5, 4)).code.shape
+    torch.Size([5, 2])
     """
 
     z: Tensor

@@ -170,7 +170,9 @@ class MixtureConv(nn.Module):
         self.decoder = self._decoder(plan, embedding_dim, n_outputs * input_shape[0])
 
     @classmethod
-    def faces(cls, input_shape: Sequence[int], embedding_dim: int = 32, n_outputs: int = 1):
+    def faces(
+        cls, input_shape: Sequence[int], embedding_dim: int = 32, n_outputs: int = 1
+    ) -> "MixtureConv":
         """Build the network of Table II for 32 x 32 faces (FRGC)."""
         if tuple(input_shape[1:]) != (32, 32):
             raise ValueError(f"the network for faces is for 32 x 32 pixels, got {input_shape[1:]}.")

@@ -39,6 +39,11 @@ class MixtureMLP(nn.Module):
     posterior_sizes, prior_sizes : tuple of int
         Hidden layers of :class:`MixtureLatent` that this network is for.
 
+    References
+    ----------
+    Variational Clustering, Table II, whose network for toy data is :meth:`toy`; for other inputs
+    the paper has convolutions only.
+
     Examples
     --------
     >>> import torch
@@ -74,7 +79,9 @@ class MixtureMLP(nn.Module):
         self.decoder = nn.Sequential(*self._layers(sizes), last)
 
     @classmethod
-    def toy(cls, input_shape: Sequence[int], embedding_dim: int = 2, n_outputs: int = 2):
+    def toy(
+        cls, input_shape: Sequence[int], embedding_dim: int = 2, n_outputs: int = 2
+    ) -> "MixtureMLP":
         """Build the network of Table II for two-dimensional toy data."""
         sizes = {"hidden": (120, 120), "posterior": (10, 10), "prior": (120,)}
         network = cls(

@@ -144,6 +144,11 @@ class MLP(nn.Module):
     hidden : sequence of int, default=(512, 512)
         Sizes of the layers.
 
+    References
+    ----------
+    S. Ioffe, C. Szegedy, "Batch Normalization: Accelerating Deep Network Training by Reducing
+    Internal Covariate Shift", ICML 2015, section 3.2. MMDC has no network for tables.
+
     Examples
     --------
     >>> import torch

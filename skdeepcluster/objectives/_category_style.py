@@ -61,6 +61,12 @@ def mutual_information_estimate(loss: Tensor | float) -> Tensor | float:
     References
     ----------
     DCCS, eqs. 3 to 5.
+
+    Examples
+    --------
+    >>> from skdeepcluster.objectives import mutual_information_estimate
+    >>> round(mutual_information_estimate(0.25), 4)
+    0.4431
     """
     return math.log(2) - loss
 
@@ -199,6 +205,13 @@ def critic_loss(
     References
     ----------
     DCCS, eqs. 8 and 11.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepcluster.objectives import critic_loss
+    >>> critic_loss(torch.tensor([1.0, 3.0]), torch.tensor([4.0, 6.0]), penalty=0.5)
+    tensor(2.)
     """
     return value.mean() - value_prior.mean() + weight * penalty
 
@@ -220,5 +233,12 @@ def encoder_adversarial_loss(value: Tensor) -> Tensor:
     References
     ----------
     DCCS, eq. 10.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepcluster.objectives import encoder_adversarial_loss
+    >>> encoder_adversarial_loss(torch.tensor([1.0, 3.0]))
+    tensor(-2.)
     """
     return -value.mean()

@@ -25,6 +25,10 @@ def squared_distances(z: Tensor, centers: Tensor) -> Tensor:
     -------
     Tensor of shape (n, K)
 
+    References
+    ----------
+    What the kernels of StatDEC, eq. 3, and of MMDC, eq. 3, are functions of.
+
     Examples
     --------
     >>> import torch
@@ -115,6 +119,18 @@ def target_weights(q: Tensor, reading: str = "members", gamma: float = 2.0) -> T
     References
     ----------
     StatDEC, eqs. 4 and 5.
+
+    Examples
+    --------
+    The smaller cluster gets the smaller weight to be divided by:
+
+    >>> import torch
+    >>> from skdeepcluster.objectives import target_weights
+    >>> q = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+    >>> target_weights(q, "dec")
+    tensor([2., 1.])
+    >>> target_weights(q, "members").round(decimals=3)
+    tensor([2.0120, 1.0560])
     """
     if reading not in TARGET_READINGS:
         raise ValueError(f"reading must be one of {TARGET_READINGS}, got {reading!r}.")
@@ -199,6 +215,13 @@ def kl_divergence(p: Tensor, log_q: Tensor, *, by_row: bool = False) -> Tensor:
     References
     ----------
     StatDEC, eq. 2 (which sums over the rows; the mean makes the weight independent of the batch).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepcluster.objectives import kl_divergence
+    >>> kl_divergence(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]]).log())
+    tensor(0.6931)
     """
     rows = (torch.xlogy(p, p) - p * log_q).sum(dim=1)  # (n,)
     return rows if by_row else rows.mean()

@@ -58,12 +58,21 @@ def gaussian_log_likelihood(x: Tensor, mean: Tensor, variance: Tensor) -> Tensor
     References
     ----------
     Variational Clustering, eq. 9 (first form).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepcluster.objectives import gaussian_log_likelihood
+    >>> gaussian_log_likelihood(torch.zeros(1, 2), torch.zeros(1, 2), torch.ones(1, 2))
+    tensor([-1.8379])
     """
     rows = (x - mean).square() / variance + variance.log() + math.log(2 * math.pi)
     return -0.5 * rows.flatten(1).sum(dim=1)
 
 
-def gaussian_kl(mean: Tensor, variance: Tensor, prior_mean: Tensor, prior_variance: Tensor):
+def gaussian_kl(
+    mean: Tensor, variance: Tensor, prior_mean: Tensor, prior_variance: Tensor
+) -> Tensor:
     r"""Divergence of a diagonal Gaussian from another, over the last axis.
 
     .. math::
@@ -98,7 +107,7 @@ def gaussian_kl(mean: Tensor, variance: Tensor, prior_mean: Tensor, prior_varian
     return 0.5 * (distance + ratio - ratio.log() - 1).sum(dim=-1)
 
 
-def squared_wasserstein(mean: Tensor, std: Tensor, other_mean: Tensor, other_std: Tensor):
+def squared_wasserstein(mean: Tensor, std: Tensor, other_mean: Tensor, other_std: Tensor) -> Tensor:
     r"""Squared 2-Wasserstein distance of diagonal Gaussians, over the last axis.
 
     .. math:: \lVert \mu_1 - \mu_2 \rVert^2 + \lVert \sigma_1 - \sigma_2 \rVert^2
@@ -115,6 +124,13 @@ def squared_wasserstein(mean: Tensor, std: Tensor, other_mean: Tensor, other_std
     References
     ----------
     Variational Clustering, eq. 17.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepcluster.objectives import squared_wasserstein
+    >>> squared_wasserstein(torch.zeros(2), torch.ones(2), torch.tensor([3.0, 4.0]), torch.ones(2))
+    tensor(25.)
     """
     return ((mean - other_mean).square() + (std - other_std).square()).sum(dim=-1)
 
@@ -134,6 +150,11 @@ def smallest_set(log_q: Tensor, mass: float) -> Tensor:
     Tensor of shape (n, K), bool
         Each row has one component at least.
 
+    References
+    ----------
+    R. Hyndman, "Computing and Graphing Highest Density Regions", The American Statistician 50
+    (1996): the region of this mass whose volume is the smallest, here of a discrete distribution.
+
     Examples
     --------
     >>> import torch
@@ -151,7 +172,9 @@ def smallest_set(log_q: Tensor, mass: float) -> Tensor:
     return torch.zeros_like(kept).scatter_(1, order, kept)
 
 
-def mixture_elbo(log_q: Tensor, log_likelihood: Tensor, kl: Tensor, weight: float = 1.0) -> dict:
+def mixture_elbo(
+    log_q: Tensor, log_likelihood: Tensor, kl: Tensor, weight: float = 1.0
+) -> dict[str, Tensor]:
     r"""Evidence lower bound of a mixture with the exact expectation over its components.
 
     .. math::
@@ -182,6 +205,15 @@ def mixture_elbo(log_q: Tensor, log_likelihood: Tensor, kl: Tensor, weight: floa
     ----------
     Variational Clustering, eq. 13. There the constant :math:`-\log K` is dropped; with it the bound
     is one on :math:`\log p(x)`, and models with different K can be compared.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepcluster.objectives import mixture_elbo
+    >>> log_q = torch.tensor([[0.5, 0.5]]).log()
+    >>> terms = mixture_elbo(log_q, torch.tensor([[-3.0, -1.0]]), torch.tensor([[0.5, 1.5]]))
+    >>> {name: round(term.item(), 3) for name, term in terms.items()}
+    {'elbo': -3.0, 'log_likelihood': -2.0, 'kl': 1.0, 'entropy': 0.693}
     """
     out = log_q.isneginf()
     q = log_q.exp()
