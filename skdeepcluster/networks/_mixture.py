@@ -104,8 +104,9 @@ class MixtureLatent(nn.Module):
         if len(mean) > 1:
             part *= spread / mean.std(dim=0).mean().clamp_min(1e-6)
         self.prior_out.bias.zero_()
-        mean, _ = self.prior()  # hidden layers may have moved all of them
-        self.prior_out.bias[: self.embedding_dim] = -mean.mean(dim=0)
+        if self.prior_hidden:  # they give all components something in common
+            mean, _ = self.prior()
+            self.prior_out.bias[: self.embedding_dim] = -mean.mean(dim=0)
 
     def log_assignment(self, h: Tensor) -> Tensor:
         """Return log q(k|x) of shape (n, K) for features (n, assignment_features), float32."""
