@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
@@ -646,7 +648,7 @@ class DCCS(DeepClusterer):
 
     # ------------------------------------------------------------------ methods of its own
 
-    def score(self, X, y=None) -> float:
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         r"""Minus the critic's estimate of the distance of X's representations from the prior.
 
         .. math:: E_X[C(z)] - E_{\tilde z}[C(\tilde z)]
@@ -670,13 +672,23 @@ class DCCS(DeepClusterer):
         References
         ----------
         DCCS, eqs. 8 and 11, section 4.2.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import DCCS
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16,), "critic_sizes": (16,), "n_style": 2, "max_epochs": 10}
+        >>> model = DCCS(3, tol=0, learning_rate=0.003, random_state=0, **quick).fit(X)
+        >>> isinstance(model.score(X), float)
+        True
         """
         source = self._source(X)
         net = self.net_
         values = self._map(source, lambda x: net.critic_(net.module_.latent(x)))
         return float(values.astype(np.float64).mean() - net.prior_value_)
 
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns of `transform`: categories, then style.
 
         Parameters
@@ -687,6 +699,16 @@ class DCCS(DeepClusterer):
         Returns
         -------
         ndarray of str
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import DCCS
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16,), "critic_sizes": (16,), "n_style": 2, "max_epochs": 10}
+        >>> model = DCCS(3, tol=0, learning_rate=0.003, random_state=0, **quick).fit(X)
+        >>> list(model.get_feature_names_out())
+        ['dccs_category0', 'dccs_category1', 'dccs_category2', 'dccs_style0', 'dccs_style1']
         """
         check_is_fitted(self)
         parts = (("category", self.n_clusters), ("style", self._embedding_dim - self.n_clusters))

@@ -4,9 +4,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -705,7 +707,7 @@ class MMDC(DeepClusterer):
 
     # ------------------------------------------------------------------ methods of its own
 
-    def score(self, X, y=None) -> float:
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         r"""Minus the mean squared distance to the nearest mean, the higher the better.
 
         Comparable between runs with the same `n_clusters`, `targets`, `embedding_dim` and `sigma`;
@@ -721,6 +723,15 @@ class MMDC(DeepClusterer):
         Returns
         -------
         float
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import MMDC
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> model = MMDC(3, hidden_sizes=(16,), max_epochs=10, random_state=0).fit(X)
+        >>> -4 <= model.score(X) <= 0  # on the unit sphere
+        True
         """
         return float(-self._map(self._source(X), self._residual).astype(np.float64).mean())
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster._base import DeepClusterer, _draw_seed
@@ -557,7 +558,7 @@ default="auto"
 
     # ------------------------------------------------------------------ methods of its own
 
-    def score_samples(self, X) -> np.ndarray:
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
         r"""ELBO of each row with z at the means of its posteriors, the higher the better.
 
         Every component counts, and nothing is drawn at random. It ranks rows, and models of one
@@ -572,10 +573,20 @@ default="auto"
         -------
         ndarray of shape (n,), float32
             In nats; of a density in the units that `scaling` makes, if the likelihood is Gaussian.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import VariationalGMMClustering
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 20, "learning_rate": 0.01}
+        >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
+        >>> model.score_samples(X).shape
+        (60,)
         """
         return self._map(self._source(X), lambda x: self.net_.row_elbo(x))
 
-    def score(self, X, y=None) -> float:
+    def score(self, X: ArrayLike, y: Any = None) -> float:
         """Mean of :meth:`score_samples`, the higher the better.
 
         Comparable between runs with the same likelihood and scaling of X; not between others.
@@ -589,10 +600,20 @@ default="auto"
         Returns
         -------
         float
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import VariationalGMMClustering
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 20, "learning_rate": 0.01}
+        >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
+        >>> bool(model.score(X) == model.score_samples(X).astype(float).mean())
+        True
         """
         return float(self.score_samples(X).astype(np.float64).mean())
 
-    def inverse_transform(self, Z) -> np.ndarray:
+    def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode embeddings: means of p(x|z).
 
         Parameters
@@ -603,10 +624,20 @@ default="auto"
         -------
         ndarray of shape (n, *shape of a row of X), float32
             In the units of X.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import VariationalGMMClustering
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 20, "learning_rate": 0.01}
+        >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
+        >>> model.inverse_transform(model.cluster_centers_).shape
+        (3, 2)
         """
         return self._decode(self._check_embedding(Z), self.net_.decode_mean)
 
-    def reconstruct(self, X) -> np.ndarray:
+    def reconstruct(self, X: ArrayLike) -> np.ndarray:
         """Encode and decode rows, by their most probable component.
 
         Parameters
@@ -617,10 +648,22 @@ default="auto"
         -------
         ndarray of shape (n, *shape of a row of X), float32
             In the units of X.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import VariationalGMMClustering
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 20, "learning_rate": 0.01}
+        >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
+        >>> model.reconstruct(X).shape
+        (60, 2)
         """
         return self.inverse_transform(self.transform(X))
 
-    def sample(self, n_samples=1, cluster=None) -> tuple[np.ndarray, np.ndarray]:
+    def sample(
+        self, n_samples: int = 1, cluster: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows from the learnt model (Fig. 6).
 
         A component is drawn, if not given, and a point from its prior p(z|k); the row is the mean
@@ -644,6 +687,17 @@ default="auto"
         ------
         ValueError
             If `n_samples` is not positive, or there is no such component.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import VariationalGMMClustering
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 20, "learning_rate": 0.01}
+        >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
+        >>> rows, labels = model.sample(4, cluster=2)
+        >>> rows.shape, labels.tolist()
+        ((4, 2), [2, 2, 2, 2])
         """
         check_is_fitted(self)
         check_integer("n_samples", n_samples, minimum=1)
@@ -656,7 +710,9 @@ default="auto"
         Z = self.cluster_centers_[labels] + np.sqrt(self.covariances_[labels]) * noise
         return self.inverse_transform(Z), labels
 
-    def interpolate(self, a, b, *, space="z", steps=10) -> np.ndarray:
+    def interpolate(
+        self, a: int | ArrayLike, b: int | ArrayLike, *, space: str = "z", steps: int = 10
+    ) -> np.ndarray:
         """Go from one cluster to another, in the latent space or between the components (Fig. 7).
 
         Parameters
@@ -679,6 +735,18 @@ default="auto"
         ------
         ValueError
             If there is no such component, or a point has another shape.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_blobs
+        >>> from skdeepcluster import VariationalGMMClustering
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 20, "learning_rate": 0.01}
+        >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
+        >>> model.interpolate(0, 1, steps=5).shape
+        (5, 2)
+        >>> model.interpolate(0, 1, space="k", steps=5).shape
+        (5, 2)
         """
         check_is_fitted(self)
         check_choice("space", space, ("z", "k"))

@@ -5,7 +5,18 @@ import inspect
 import pytest
 
 import skdeepcluster
-from skdeepcluster import augmentation, datasets, metrics, networks, objectives, targets
+from skdeepcluster import (
+    DCCS,
+    MMDC,
+    StatDEC,
+    VariationalGMMClustering,
+    augmentation,
+    datasets,
+    metrics,
+    networks,
+    objectives,
+    targets,
+)
 from skdeepcluster._base import DeepClusterer
 
 MODULES = [skdeepcluster, augmentation, datasets, metrics, networks, objectives, targets]
@@ -29,7 +40,11 @@ def methods(cls):
     }
 
 
-METHODS = methods(DeepClusterer) | methods(skdeepcluster.StatDEC)
+METHODS = {
+    name: method
+    for cls in (DeepClusterer, StatDEC, DCCS, VariationalGMMClustering, MMDC)
+    for name, method in methods(cls).items()
+}
 
 
 def examples(text):

@@ -21,6 +21,11 @@ def rotations(x: Tensor) -> tuple[Tensor, Tensor]:
     label : Tensor of shape (4 n,), int64
         Number of quarter turns.
 
+    References
+    ----------
+    MMDC, section III-D; S. Gidaris, P. Singh, N. Komodakis, "Unsupervised Representation Learning
+    by Predicting Image Rotations", ICLR 2018.
+
     Examples
     --------
     One image, turned all four ways:
