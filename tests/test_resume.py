@@ -25,7 +25,7 @@ from skdeepcluster._training._checkpoint import CheckpointError, read
 from skdeepcluster.metrics import ari_scorer
 
 # Runs of a few steps may leave a cluster empty; what counts is that all of them do so alike.
-pytestmark = pytest.mark.filterwarnings("ignore:.* was to find")
+pytestmark = pytest.mark.filterwarnings("ignore:.* (was to find|has collapsed)")
 
 X, Y = load_digits(n_class=4, return_X_y=True)
 X, Y = X[:200].astype(np.float32), Y[:200]
