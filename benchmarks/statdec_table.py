@@ -6,8 +6,9 @@ the labels predicted for the last 10,000, as the paper does; "joined" fits and s
 are used for scoring alone.
 
 The settings differ only in the clustering phase, so that those of a seed and protocol start from
-one pre-trained autoencoder, whose time is in each row as `pretrain_s`. Seconds are of the
-processor, over all threads: other work on the machine does not count.
+one pre-trained autoencoder, whose time is in each row as `pretrain_s`; with augmentation from
+another, pre-trained on distorted images. Seconds are of the processor, over all threads: other work
+on the machine does not count.
 
 With `--budget`, no setting is begun after that many seconds, and the same call goes on later. Each
 protocol has a file of its own, so that two can be run side by side.
@@ -111,7 +112,7 @@ def main():
         rows, part = split(X, protocol)
         for seed in args.seeds:
             todo = [m for m in args.methods if (seed, m) not in done]
-            module, pretrain_s = None, 0.0
+            pretrained = {}
             for method in todo:
                 if time.monotonic() > deadline:
                     print(table(result))
@@ -120,8 +121,11 @@ def main():
                     labels, seconds = baseline(rows, X[part], n_clusters, seed)
                     more = {"pretrain_s": 0.0}
                 else:
-                    if module is None:
-                        module, pretrain_s = pretrain(rows, n_clusters, seed, shape)
+                    augmentation = SETTINGS[method].get("augmentation")
+                    if augmentation not in pretrained:
+                        first = shape | {"augmentation": augmentation}
+                        pretrained[augmentation] = pretrain(rows, n_clusters, seed, first)
+                    module, pretrain_s = pretrained[augmentation]
                     model, seconds = run(SETTINGS[method], module, rows, n_clusters, seed)
                     labels = model.predict(X[part])
                     more = {
