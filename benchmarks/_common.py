@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -42,8 +43,7 @@ def provenance() -> dict:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        # Names without folders: where files lie differs from machine to machine.
-        "command": " ".join(Path(word).name for word in sys.argv),
+        "command": _command(),
     }
 
 
@@ -51,6 +51,12 @@ def stamp() -> dict:
     """When and from which commit a row is: results are added to over many runs."""
     full = provenance()
     return {key: full[key] for key in ("date", "commit", "threads")}
+
+
+def _command() -> str:
+    """The words of this call, without where files lie, which differs from machine to machine."""
+    words = ("PATH" if os.sep in word else word for word in sys.argv[1:])
+    return shlex.join([Path(sys.argv[0]).name, *words])
 
 
 def _commit() -> str:
