@@ -43,7 +43,7 @@ every_network = pytest.mark.parametrize("name", sorted(SMALL))
 convolutional = pytest.mark.parametrize("name", ["cnn", "unet"])
 
 # So few epochs may leave a cluster empty.
-pytestmark = pytest.mark.filterwarnings("ignore:StatDEC was to find")
+pytestmark = pytest.mark.filterwarnings("ignore:StatDEC (was to find|has collapsed)")
 
 
 @pytest.fixture(autouse=True)

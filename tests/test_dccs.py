@@ -14,7 +14,7 @@ from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import ConvEncoder, MLPEncoder, ResidualEncoder
 
 # Runs of a few steps may leave a cluster empty.
-pytestmark = pytest.mark.filterwarnings("ignore:DCCS was to find")
+pytestmark = pytest.mark.filterwarnings("ignore:DCCS (was to find|has collapsed)")
 
 # A fixed number of epochs is meant, so that none of these warns of no convergence.
 SMALL = {

@@ -27,7 +27,7 @@ SMALL = {
 
 #: Runs of a few epochs may leave clusters empty, or of sizes that were not meant, where that is not
 #: what is tested.
-short = pytest.mark.filterwarnings("ignore:MMDC (was to find|had targets for)")
+short = pytest.mark.filterwarnings("ignore:MMDC (was to find|has collapsed|had targets for)")
 
 
 class Tiny(torch.nn.Module):
