@@ -166,36 +166,6 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.labels_ = self._map(source, self._assign).argmax(axis=1)
         return net
 
-    def fit_predict(self, X: ArrayLike, y: Any = None) -> np.ndarray:
-        """Cluster X and return the labels.
-
-        Parameters
-        ----------
-        X : array-like, rows as in `fit`
-        y : None
-            Ignored.
-
-        Returns
-        -------
-        ndarray of shape (n,), int
-            `labels_`.
-
-        Raises
-        ------
-        ValueError, TypeError, FloatingPointError, CheckpointError, KeyboardInterrupt
-            As `fit` does.
-
-        Examples
-        --------
-        >>> from sklearn.datasets import make_blobs
-        >>> from skdeepcluster import StatDEC
-        >>> X, _ = make_blobs(60, centers=3, random_state=0)
-        >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
-        >>> StatDEC(n_clusters=3, random_state=0, **quick).fit_predict(X).shape
-        (60,)
-        """
-        return self.fit(X).labels_
-
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Assign rows to the most probable cluster.
 

@@ -338,6 +338,11 @@ def seen_shape(input_shape: tuple[int, ...], color: str | None) -> tuple[int, ..
     return (COLOR_CHANNELS[color], *input_shape[1:])
 
 
+def is_small_image(input_shape: tuple[int, ...]) -> bool:
+    """Whether images get smaller networks, and turns and shifts in place of crops."""
+    return min(input_shape[1:]) < SMALL_SIDE
+
+
 def automatic_network(input_shape: tuple[int, ...]) -> str:
     """Which of the paper's networks suits inputs of a shape."""
     if len(input_shape) == 1 or min(input_shape[1:]) < SMALLEST_SIDE:
@@ -753,7 +758,7 @@ class DCCS(DeepClusterer):
         name = automatic_network(input_shape) if self.network == "auto" else self.network
         if name in ("conv", "residual"):
             check_image("network", name, input_shape)
-        is_small = is_image and min(input_shape[1:]) < SMALL_SIDE
+        is_small = is_image and is_small_image(input_shape)
         trunk = self.network
         if not callable(trunk):
             trunk = {
@@ -807,7 +812,7 @@ class DCCS(DeepClusterer):
             return self.augmentation
         if len(input_shape) == 1:
             return FeatureAugmentation(self.feature_noise, self.feature_dropout)
-        is_small = min(input_shape[1:]) < SMALL_SIDE
+        is_small = is_small_image(input_shape)
         automatic = {
             "crop_area": (1.0, 1.0) if is_small else CROP_AREA,
             "degrees": SMALL_DEGREES if is_small else 0.0,
