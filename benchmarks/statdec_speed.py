@@ -158,7 +158,7 @@ def main():
         for precision in ("float32", "bfloat16")
     } | {
         "predict": prediction(X, args.rounds),
-        "import": importing(args.rounds),
+        "import": importing(3 * args.rounds),
     }
     for name, row in result.items():
         print(f"{name:16} ratio {row['ratio']:.3f}  {row}")
