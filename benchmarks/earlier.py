@@ -9,7 +9,7 @@ def _scores(row, prefix=""):
 
 def statdec_table(name, content):
     """``statdec_DATA_PROTOCOL``: seconds are of the processor."""
-    _, data, protocol = name.split("_")
+    data, protocol = name.removeprefix("statdec_").rsplit("_", 1)
     for row in content["rows"]:
         yield dict(setting=row["method"], data=data, protocol=protocol, seed=row["seed"],
                    scores=_scores(row), cpu_s=row["pretrain_s"] + row["seconds"],

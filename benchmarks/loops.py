@@ -12,6 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 
+from skdeepcluster._training._data import n_batches
 from skdeepcluster.objectives import target_weights
 
 
@@ -20,7 +21,8 @@ class Loop:
 
     def __init__(self, model, X, precision):
         net = model.net_
-        self.net, self.device, self.batch_size = net, net.device, net.batch_size
+        self.device = net.device
+        self.batch_size = -(-len(X) // n_batches(len(X), net.batch_size))  # as large as ours
         self.rows = torch.from_numpy(X).unsqueeze(1).to(self.device)  # (n, 1, H, W)
         self.precision = precision
         self.ready = self.images(torch.arange(min(self.batch_size, len(X)), device=self.device))

@@ -18,7 +18,7 @@ from benchmarks import child, data
 from benchmarks.papers import add_running, row_of, run_rows
 from benchmarks.report import peers as peers_table
 from benchmarks.results import Results, finished, labels_hash, surroundings
-from benchmarks.runs import _scores
+from benchmarks.runs import scores_of
 
 LAYERS = (500, 500, 2000)
 BATCH_SIZE = 256
@@ -103,7 +103,7 @@ def _run_peer(row, args):
             print(f"  no result: {error}", flush=True)
             return 1
         labels = np.load(labels_file)
-    out = _scores(rows.y, labels) | answer["out"]
+    out = scores_of(rows.y, labels) | answer["out"]
     # Of what HDBSCAN takes for noise, all rows are one cluster
     out |= {"sizes": np.unique(labels, return_counts=True)[1].tolist(), "stop_reason": "itself",
             "labels": labels_hash(labels)}  # fmt: skip

@@ -63,19 +63,19 @@ def answer(spec: dict) -> dict:
                        protocol=row["protocol"], seed=row["seed"])  # fmt: skip
     before = (spec.get("before") or {}).get("out", {})
     spent = before.get("seconds", {}).get("fit", 0.0)
-    bound = np.inf if row["max_time"] is None else max(0.1, row["max_time"] - spent)
+    bound = np.inf if row["max_time"] is None else row["max_time"] - spent
     budget = np.inf if spec["left"] is None else spec["left"] - (time.monotonic() - started)
     params = {"n_clusters": rows.n_classes} | parameters(row["setting"], row["data"]) | row["set"]
-    fits = _Fits(SETTINGS[row["setting"]].estimator, params, spec, min(bound, max(0.1, budget)))
+    fits = _Fits(SETTINGS[row["setting"]].estimator, params, spec, bound, budget)
     with Watch() as watch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model = fits.fit(rows)
-    reason = _reason(model, "max_time" if bound <= budget else "budget")
+    reason = _reason(model, fits)
     complete = reason in OWN_ENDS
     joined = rows.X_scored is rows.X
     labels = model.labels_ if joined else model.predict(rows.X_scored)
-    out = _scores(rows.y_scored, labels) | {
-        "seconds": _seconds(model, watch, fits.history, spent),
+    out = scores_of(rows.y_scored, labels) | {
+        "seconds": _seconds(watch, fits, before),
         "cpu_s": watch.cpu_s + before.get("cpu_s", 0.0),
         **watch.memory(),
         "epochs": getattr(model, "n_iter_", None),
@@ -116,27 +116,32 @@ def _use_graphs() -> None:
 class _Fits:
     """The estimator of a row, and how it is fitted within its time."""
 
-    def __init__(self, name, params, spec, seconds):
-        self.spec, self.seconds = spec, seconds
+    def __init__(self, name, params, spec, bound, budget):
+        self.spec, self.bound, self.budget = spec, bound, budget
         self.cls = estimator(name)
         self.params = params | {"random_state": spec["row"]["seed"]}
         if issubclass(self.cls, DeepClusterer):
             self.params |= {"device": spec["row"]["device"], "precision": spec["row"]["precision"],
                             "checkpoint": spec["work"],
                             "compile": bool(spec.get("graphs"))}  # fmt: skip
+        else:
+            known = self.cls().get_params()
+            self.params = {k: v for k, v in self.params.items() if k in known}
         self.named = self.cls(**self.params)  # as a user would write it
         self.history = []
+        self.found = 0.0  # seconds of a pre-training that was there already
 
     def fit(self, rows):
         if not issubclass(self.cls, DeepClusterer):
             return self.named.fit(rows.X)
         if self.cls.__name__ == "StatDEC":
             return self._fit_statdec(rows)
-        return self._fit(self.params, rows, self.seconds)
+        return self._fit(self.params, rows)
 
-    def _fit(self, params, rows, seconds):
+    def _fit(self, params, rows):
         joined = rows.X_scored is rows.X
         curve = [Curve(rows.y, self.spec["every"])] if joined and self.spec["every"] else []
+        seconds = min(self.bound, self.budget)
         limit = None if seconds == np.inf else max(0.1, seconds)
         model = self.cls(**params, max_time=limit, callbacks=curve).fit(rows.X)
         self.history += model.history_
@@ -148,16 +153,21 @@ class _Fits:
         Its checkpoint is what the next one finds it by: a run that had finished returns at once.
         """
         if not self.spec["work"]:
-            return self._fit(self.params, rows, self.seconds)
+            return self._fit(self.params, rows)
         started = time.monotonic()
         shared = {k: v for k, v in self.params.items() if k not in _CLUSTERING} | {"max_epochs": 0}
-        first = self._fit(shared, rows, self.seconds)
+        first = self._fit(shared, rows)
+        elapsed = time.monotonic() - started
+        if not self.spec.get("before"):  # else it is in what was spent
+            trained = sum(phase_seconds(first.history_).values())
+            self.found = max(0.0, trained - elapsed)
         if first.net_.stopped_by_ == "max_time" or self.params.get("max_epochs") == 0:
             return first
         start = {"network": _copies(first.net_.module_), "layerwise_epochs": 0,
                  "pretrain_epochs": 0}  # fmt: skip
-        left = self.seconds - (time.monotonic() - started)
-        model = self._fit(self.params | start, rows, left)
+        self.bound -= elapsed + self.found
+        self.budget -= elapsed
+        model = self._fit(self.params | start, rows)
         if model.statistics_pooling:  # the shared network is the one that its name stands for
             model.set_params(**{name: getattr(self.named, name) for name in start})
         return model
@@ -172,25 +182,28 @@ def _copies(module):
     return network
 
 
-def _reason(model, of_time):
+def _reason(model, fits):
     """Why a run ended."""
     net = getattr(model, "net_", None)
     if net is None:
         return "itself"
     if net.stopped_by_ == "max_time":
-        return of_time
+        return "max_time" if fits.bound <= fits.budget else "budget"
     return net.stopped_by_ or ("converged" if net.phase_over_ else "max_epochs")
 
 
-def _scores(y, labels):
+def scores_of(y, labels) -> dict[str, float]:
+    """ACC, NMI, ARI and balanced ACC."""
     return _common.scores(y, labels) | {"balanced_acc": balanced_clustering_accuracy(y, labels)}
 
 
-def _seconds(model, watch, history, spent):
+def _seconds(watch, fits, before):
     """By phase, and of `fit` whole, without what scoring took; over all calls of the row."""
-    scoring = sum(row.get("scoring_seconds", 0.0) for row in history)
-    phases = phase_seconds(history)
-    return phases | {"scoring": scoring, "fit": spent + max(0.0, watch.seconds - scoring)}
+    scoring = sum(row.get("scoring_seconds", 0.0) for row in fits.history)
+    earlier = before.get("seconds", {})
+    now = watch.seconds - max(0.0, scoring - earlier.get("scoring", 0.0)) + fits.found
+    phases = phase_seconds(fits.history)
+    return phases | {"scoring": scoring, "fit": earlier.get("fit", 0.0) + max(0.0, now)}
 
 
 def curve(history: list[dict]) -> list[dict]:

@@ -85,10 +85,10 @@ def test_what_is_finished_is_not_run_again(tmp_path, in_process, monkeypatch):
 
 
 def test_a_row_that_a_budget_cut_short_is_marked_and_goes_on(tmp_path, in_process, monkeypatch):
-    monkeypatch.setattr(papers, "RESERVE_S", 0.0)
-    monkeypatch.setattr(papers, "LEAST_S", 0.0)
+    monkeypatch.setattr(papers, "RESERVE_S", 60.0)  # all of it: the shortest run that there is
+    monkeypatch.setattr(papers, "LEAST_S", -1000.0)
     sets = ["--set", "max_epochs=100", "tol=0", "pretrain_epochs=1", "hidden_sizes=(8,8)"]
-    small(tmp_path, *sets, budget=0.02)
+    small(tmp_path, *sets, budget=60)
     (cut,) = rows(tmp_path, "papers_digits")
     assert (cut["complete"], cut["out"]["stop_reason"]) == (False, "budget")
     small(tmp_path, *sets)
@@ -169,7 +169,7 @@ def test_pieces_of_data_come_together_again(tmp_path, monkeypatch):
 
 def test_the_queue_for_a_gpu_runs_sends_and_is_collected(tmp_path, in_process, monkeypatch):
     monkeypatch.setattr(gpu, "QUEUE", (("StatDEC-1", "digits", "joined", None),))
-    monkeypatch.setattr(gpu, "PART_BYTES", 4000)
+    monkeypatch.setattr(gpu, "PART_BYTES", 1000)
     there, out, here = tmp_path / "there", tmp_path / "out", tmp_path / "here"
     words = ["gpu", "--device", "cpu", "--n", "120", "--precision", "float32", "--threads", "1",
              "--work", str(there / "work"), "--results", str(there / "results"),
