@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--n", type=int, help="the first so many images, for a try")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="for a try")
     parser.add_argument("--max-time", type=float, help="seconds of a row, not the queue's")
-    parser.add_argument("--every", type=int, default=10, help="epochs between scores; 0 for none")
+    parser.add_argument("--every", type=int, default=25, help="epochs between scores; 0 for none")
     parser.add_argument("--graphs", action="store_true", help="compile, and use CUDA graphs")
     parser.add_argument("--out", type=Path, help="folder for what is to come back")
     parser.add_argument("--files", type=int, default=8, help="in OUT at most")
