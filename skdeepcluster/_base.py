@@ -56,8 +56,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     - `_networks`: the names that `network` takes;
     - `_check_own_parameters`: checks of its own parameters;
-    - `_make_net`: the net that does the work;
-    - `_assign`: soft assignments of a batch; `_embed`: its embedding;
+    - `_make_net`: the net that does the work, which knows the soft assignments of a batch;
+    - `_embed`: the embedding of a batch;
     - `_collect`: fitted attributes of its own.
     """
 
@@ -163,7 +163,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self.n_iter_ = sum(row["phase"] == CLUSTERING for row in rows)
         self._collect()
         net.trim_for_prediction()
-        self.labels_ = self._map(source, self._assign).argmax(axis=1)
+        self.labels_ = self._map(source, net.assign).argmax(axis=1)
         return net
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -227,7 +227,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         >>> model.predict_proba(X)[:2].sum(axis=1).round(3).tolist()
         [1.0, 1.0]
         """
-        return self._map(self._source(X), self._assign)
+        return self._map(self._source(X), self.net_.assign)
 
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Embed rows.
@@ -314,10 +314,6 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         raise NotImplementedError
 
     def _make_net(self, input_shape: tuple[int, ...], n_samples: int, **common) -> ClusteringNet:
-        raise NotImplementedError
-
-    def _assign(self, x: torch.Tensor) -> torch.Tensor:
-        """Return assignments (b, K) of a batch of inputs."""
         raise NotImplementedError
 
     def _embed(self, x: torch.Tensor) -> torch.Tensor:

@@ -159,6 +159,10 @@ class DCCSNet(ClusteringNet):
         terms = self._train_critic(rows, batch)
         return terms | self._train_encoder(x, batch)
 
+    def assign(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the category representations Z_c (b, K)."""
+        return self.module_(x)[0].softmax(dim=1)
+
     def _draw_rows(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Rows of the encoder's step, and of the critic's steps one after the other.
 
@@ -848,9 +852,6 @@ class DCCS(DeepClusterer):
 
     def _embed(self, x):
         return self.net_.module_.latent(x)
-
-    def _assign(self, x):
-        return self.net_.module_(x)[0].softmax(dim=1)
 
 
 def _check_range(name: str, value, maximum: float = np.inf) -> None:

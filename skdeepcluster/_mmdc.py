@@ -217,6 +217,15 @@ class MMDCNet(ClusteringNet):
         """Map inputs to the embeddings of their centre crops, as the assignment of targets does."""
         return self.output(self.views.center(x))
 
+    def assign(self, x: Tensor) -> Tensor:
+        """Return assignments (b, K) to the means, of which the nearest is eq. 3."""
+        return self.assignment_(self.embed(x))
+
+    @property
+    def has_clusters_(self) -> bool:
+        """Targets spread over the sphere have no means: k-means finds some in the end."""
+        return super().has_clusters_ and self.targets != "uniform"
+
     @property
     def inference_cost(self) -> int:
         """Numbers in the first feature maps of an image by its own; no bound on large GPUs."""
@@ -958,9 +967,6 @@ class MMDC(DeepClusterer):
         net = self.net_
         h = net.features(net.views.center(x))
         return h if self.embedding == "features" else net.head_(h)
-
-    def _assign(self, x):
-        return self.net_.assignment_(self.net_.embed(x))
 
     def _residual(self, x):
         net = self.net_

@@ -204,6 +204,10 @@ class StatDECNet(ClusteringNet):
             return self._pretraining_step(output, x, self.power_, batch, encoding.divergence)
         return self._clustering_step(batch)
 
+    def assign(self, x: torch.Tensor) -> torch.Tensor:
+        """Return Student's t assignments (b, K) (eq. 3)."""
+        return self.assignment_(self.module_.encode(x)).exp()
+
     def encoding(self, x: torch.Tensor) -> Encoding:
         """Embed a batch, with what else its decoder needs."""
         if hasattr(self.module_, "encoding"):
@@ -727,9 +731,6 @@ class StatDEC(DeepClusterer):
 
     def _embed(self, x):
         return self.net_.module_.encode(x)
-
-    def _assign(self, x):
-        return self.net_.assignment_(self.net_.module_.encode(x)).exp()
 
     def _row_objective(self, x):
         net = self.net_

@@ -157,6 +157,10 @@ class VariationalGMMNet(ClusteringNet):
         """Features for q(k|x) and for q(z|x,k), the same ones where the network has but one."""
         return _pair(self.module_.encode(x))
 
+    def assign(self, x: torch.Tensor) -> torch.Tensor:
+        """Return q(k|x) of shape (b, K)."""
+        return self.latent_.log_assignment(self.encode(x)[0]).exp()
+
     def infer(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Log q(k|x) of shape (n, K), means and variances of q(z|x,k), each (n, K, e) (eq. 11)."""
         h, h_posterior = self.encode(x)
@@ -895,10 +899,6 @@ default="auto"
         self._embedding_dim = mean.shape[1]
         self.cluster_centers_ = mean.cpu().numpy().copy()
         self.covariances_ = variance.cpu().numpy().copy()
-
-    def _assign(self, x):
-        h, _ = self.net_.encode(x)
-        return self.net_.latent_.log_assignment(h).exp()
 
     def _embed(self, x):
         log_q, mean, _ = self.net_.infer(x)

@@ -11,6 +11,7 @@ from skdeepcluster import (
     StatDEC,
     VariationalGMMClustering,
     augmentation,
+    callbacks,
     datasets,
     metrics,
     networks,
@@ -19,7 +20,16 @@ from skdeepcluster import (
 )
 from skdeepcluster._base import DeepClusterer
 
-MODULES = [skdeepcluster, augmentation, datasets, metrics, networks, objectives, targets]
+MODULES = [
+    skdeepcluster,
+    augmentation,
+    callbacks,
+    datasets,
+    metrics,
+    networks,
+    objectives,
+    targets,
+]
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in MODULES

@@ -55,6 +55,7 @@ class ClusteringNet(NeuralNet):
     - `begin_phase`: what is computed once when a phase begins (k-means, targets);
     - `begin_epoch`: what is computed at the beginning of each epoch;
     - `training_step`: what one step does, returning the named terms of its objective;
+    - `assign`: the soft assignments of a batch, for predictions and for who looks on;
     - `end_epoch`: the method's own measures of progress;
     - `method_state` and `load_method_state`: what else a resumed run needs.
 
@@ -145,6 +146,10 @@ class ClusteringNet(NeuralNet):
         """Do one step and return the detached terms of its objective."""
         raise NotImplementedError
 
+    def assign(self, x: Tensor) -> Tensor:
+        """Return assignments (b, K) of a batch of inputs, in evaluation mode."""
+        raise NotImplementedError
+
     def end_epoch(self, means: dict[str, float]) -> dict:
         """Return what else the epoch's row in the history shall hold (plain numbers, lists).
 
@@ -184,6 +189,11 @@ class ClusteringNet(NeuralNet):
     def converged_(self) -> bool:
         """Whether the last phase ended as the method means it to."""
         return self.phase_over_ or self.fixed_schedule
+
+    @property
+    def has_clusters_(self) -> bool:
+        """Whether what is running now trains clusters, so that `assign` says something."""
+        return self.task_ == CLUSTERING
 
     @property
     def phase_(self) -> Phase:

@@ -1,0 +1,50 @@
+"""``python -m benchmarks COMMAND``: what is measured, kept and written down.
+
+papers   the rows of the papers' tables, and comparisons of our own
+peers    other packages on the same data, epochs and seeds, in turns
+speed    images a second against loops by hand, bare passes and the machine's products
+scale    time and memory by rows, features, clusters and sides of images
+gpu      one queue of the runs that want a GPU, in calls that go on from each other
+report   docs/results.md and its pictures, from the result files
+"""
+
+import argparse
+import importlib
+import sys
+
+COMMANDS = {
+    "papers": "the rows of the papers' tables",
+    "peers": "other packages",
+    "speed": "images a second",
+    "scale": "growth of cost",
+    "gpu": "runs that want a GPU",
+    "report": "the results page",
+}
+
+#: What a child process runs, see `child.run`: a file with what to do, a file for what came out.
+CHILDREN = {"row": "runs", "scale-row": "scale"}
+
+
+def main(words: list[str] | None = None) -> int:
+    words = sys.argv[1:] if words is None else words
+    if words and words[0] in CHILDREN:
+        importlib.import_module(f"benchmarks.{CHILDREN[words[0]]}").child_main(*words[1:])
+        return 0
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, about in COMMANDS.items():
+        # Only what is asked for is imported
+        module = importlib.import_module(f"benchmarks.{name}") if name in words else None
+        command = commands.add_parser(name, help=about, description=module and module.__doc__)
+        if module:
+            module.add_arguments(command)
+    args = parser.parse_args(words)
+    return importlib.import_module(f"benchmarks.{args.command}").main(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

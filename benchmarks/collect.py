@@ -1,0 +1,100 @@
+"""All rows of result files in one form, for tables and plots."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import _common, earlier
+
+#: Result files of `papers` and `gpu`, and of `peers`.
+RUNS, PEERS = "papers_*.json", "peers_*.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A run, as tables see it."""
+
+    setting: str
+    data: str
+    seed: int
+    scores: dict
+    sampling: str | None = None
+    protocol: str = "joined"
+    n: int | None = None  # None is all
+    device: str = "cpu"
+    precision: str = "auto"
+    changed: str = ""  # parameters that differ from the setting's
+    max_time: float | None = None
+    stop_reason: str = ""
+    complete: bool = True
+    seconds: float | None = None
+    cpu_s: float | None = None
+    peak_mb: float | None = None
+    epochs: int | None = None
+    more: dict = field(default_factory=dict)
+    curve: list = field(default_factory=list)
+    gpu: str | None = None
+    only: str | None = None  # the one table that it is for
+    remark: str = ""
+
+    @property
+    def group(self) -> tuple:
+        """Runs that may be averaged differ in nothing but the seed."""
+        return (
+            self.setting, self.data, self.sampling, self.protocol, self.n, self.device,
+            self.precision, self.changed, self.max_time, self.stop_reason in ("budget", "max_time"),
+            self.complete, self.only,
+        )  # fmt: skip
+
+
+def measured(folder: str | Path | None = None, pattern: str = RUNS) -> list[Measured]:
+    """What the files of a folder have, also those of earlier forms."""
+    folder = Path(folder or _common.RESULTS)
+    found = [
+        _measured(row)
+        for path in sorted(folder.glob(pattern))
+        for row in json.loads(path.read_text())["rows"]
+    ]
+    adapters = earlier.RUNS if pattern == RUNS else earlier.PEERS
+    for name, adapter in adapters.items():
+        for path in sorted(folder.glob(name)):
+            content = json.loads(path.read_text())
+            found += [Measured(**fields) for fields in adapter(path.stem, content)]
+    return found
+
+
+def _measured(row):
+    out, asked = row["out"], row["row"]
+    changed = asked.get("schedule") or ", ".join(
+        f"{k}={v}" for k, v in sorted(asked.get("set", {}).items())
+    )
+    return Measured(
+        asked["setting"],
+        asked["data"],
+        asked["seed"],
+        {k: out[k] for k in ("acc", "nmi", "ari", "balanced_acc") if k in out},
+        sampling=asked.get("sampling"),
+        protocol=asked.get("protocol", "joined"),
+        n=asked.get("n"),
+        device=asked.get("device", "cpu"),
+        precision=asked.get("precision", "auto"),
+        changed=changed,
+        max_time=asked.get("max_time"),
+        stop_reason=out["stop_reason"],
+        complete=row["complete"],
+        seconds=out["seconds"]["fit"],
+        cpu_s=out.get("cpu_s"),
+        peak_mb=out.get("peak_mb"),
+        epochs=out.get("epochs"),
+        more=out.get("more", {}),
+        curve=out.get("curve", []),
+        gpu=row["with"].get("gpu"),
+    )
+
+
+def groups(rows: list[Measured]) -> list[list[Measured]]:
+    """Runs that differ in nothing but the seed; of a seed that was run again, the first."""
+    found = {}
+    for row in rows:
+        found.setdefault(row.group, {}).setdefault(row.seed, row)
+    return [list(seeds.values()) for seeds in found.values()]

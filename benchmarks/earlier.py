@@ -1,0 +1,83 @@
+"""Result files whose scripts had forms of their own, read as rows of the form that all have now."""
+
+SCORES = ("acc", "nmi", "ari")
+
+
+def _scores(row, prefix=""):
+    return {name: row[prefix + name] for name in SCORES if prefix + name in row}
+
+
+def statdec_table(name, content):
+    """``statdec_DATA_PROTOCOL``: seconds are of the processor."""
+    data, protocol = name.removeprefix("statdec_").rsplit("_", 1)
+    for row in content["rows"]:
+        yield dict(setting=row["method"], data=data, protocol=protocol, seed=row["seed"],
+                   scores=_scores(row), cpu_s=row["pretrain_s"] + row["seconds"],
+                   epochs=row.get("epochs"))  # fmt: skip
+
+
+def statdec_targets(name, content):
+    """``statdec_targets_DATA``: readings of eq. 5, from one autoencoder a seed."""
+    data = name.removeprefix("statdec_targets_")
+    names = {"members": "StatDEC-1", "dec": "StatDEC-3"}
+    for row in content["rows"]:
+        reading = row["reading"]
+        scores = _scores(row) | {"balanced_acc": row["balanced_acc"]}
+        yield dict(setting=names.get(reading, f"StatDEC-1 {reading}"), data=data, seed=row["seed"],
+                   sampling=None if row["sampling"] == "balanced" else "long-tailed 100",
+                   n=10_000 if data == "mnist" else None, scores=scores, epochs=row["epochs"],
+                   only="readings", remark="from one autoencoder a seed",
+                   more={"rare classes": {"acc": row["recall_smallest"]}})  # fmt: skip
+
+
+def statdec_small(name, content):
+    for row in content["rows"]:
+        common = dict(data=row["dataset"], seed=row["seed"])
+        yield common | dict(setting="KMeans", scores=row["kmeans"])
+        yield common | dict(setting="StatDEC-1", scores=row["statdec"], seconds=row["seconds"],
+                            epochs=row["epochs"])  # fmt: skip
+
+
+def dccs_digits(name, content):
+    for row in content["rows"]:
+        setting, _, changed = row["method"].partition(" ")
+        yield dict(setting=setting, data="digits", seed=row["seed"], scores=_scores(row),
+                   changed=", ".join(changed.split()), seconds=row.get("seconds"),
+                   cpu_s=row.get("cpu_seconds"), epochs=row.get("epochs"))  # fmt: skip
+
+
+def mmdc_table(name, content):
+    """``mmdc_DATA`` and ``mmdc_DATA_2_epochs``."""
+    data, *changed = name.removeprefix("mmdc_").split("_", 1)
+    if changed and not changed[0].endswith("_epochs"):  # fashion_mnist
+        data, changed = "_".join([data, *changed]), []
+    for row in content["rows"]:
+        before = _scores(row, "before_")
+        yield dict(setting=row["setting"], data=data, seed=row["seed"], scores=_scores(row),
+                   n=row["n"] if changed else None, epochs=row.get("epochs"),
+                   changed=f"max_epochs={changed[0].split('_')[0]}" if changed else "",
+                   seconds=row.get("wall_s"), cpu_s=row.get("seconds"),
+                   more={"before refinement": before} if before else {})  # fmt: skip
+
+
+def clustpy_pair(name, content):
+    """IDEC of both packages, with equal epochs."""
+    for who, rows in content["rows"].items():
+        for seed, row in enumerate(rows):
+            ours = who != "clustpy"
+            yield dict(setting="IDEC" if ours else "ClustPy IDEC", data="mnist", n=20_000,
+                       seed=seed, precision=who if ours else "float32", scores=_scores(row),
+                       changed="10 + 15 epochs", seconds=row["seconds"],
+                       peak_mb=row.get("peak_rss_mb"))  # fmt: skip
+
+
+#: File names to what reads them.
+RUNS = {
+    "statdec_*_split.json": statdec_table,
+    "statdec_*_joined.json": statdec_table,
+    "statdec_targets_*.json": statdec_targets,
+    "statdec_small.json": statdec_small,
+    "dccs_digits.json": dccs_digits,
+    "mmdc_[!s]*.json": mmdc_table,
+}
+PEERS = {"clustpy_pair.json": clustpy_pair}

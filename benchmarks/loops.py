@@ -1,0 +1,281 @@
+"""Each method's training as anyone would write it by hand, and the bare passes of its networks.
+
+A loop takes the modules of an estimator, so that both sides compute the same; steps, batches and
+optimisers are written out here, with nothing around them: no history, no checks, no resuming.
+`epoch` is the method's mathematics, `passes` the forward and backward passes of its networks alone
+on inputs made before, `forward` what a prediction needs.
+"""
+
+import copy
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch.nn import functional as F
+
+from skdeepcluster._training._data import n_batches
+from skdeepcluster.objectives import target_weights
+
+
+class Loop:
+    """Batches of 8-bit grey images; a subclass has the steps."""
+
+    def __init__(self, model, X, precision):
+        net = model.net_
+        self.device = net.device
+        self.batch_size = -(-len(X) // n_batches(len(X), net.batch_size))  # as large as ours
+        self.rows = torch.from_numpy(X).unsqueeze(1).to(self.device)  # (n, 1, H, W)
+        self.precision = precision
+        self.ready = self.images(torch.arange(min(self.batch_size, len(X)), device=self.device))
+        self.build(copy.deepcopy(net))
+
+    def autocast(self):
+        enabled = self.precision != torch.float32
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+
+    def images(self, index):
+        return self.rows[index].float() / 255
+
+    def epoch(self):
+        self.train(True)
+        for index in torch.randperm(len(self.rows), device=self.device).split(self.batch_size):
+            self.step(index).item()  # as one would, to print it
+
+    def passes(self):
+        self.train(True)
+        for _ in range(-(-len(self.rows) // self.batch_size)):
+            self.bare(self.ready)
+
+    def train(self, mode):
+        for module in self.modules:
+            module.train(mode)
+
+    def predict(self):
+        """Labels of all rows, batch by batch."""
+        self.train(False)
+        with torch.no_grad():
+            return torch.cat([self.forward(self.images(slice(i, i + 1024))).argmax(dim=1)
+                              for i in range(0, len(self.rows), 1024)])  # fmt: skip
+
+    def descend(self, loss, optimizer=None):
+        optimizer = optimizer or self.optimizer
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    def adam(self, *modules, **kwargs):
+        parameters = [p for module in modules for p in module.parameters()]
+        return torch.optim.Adam(parameters, fused=True, **kwargs)
+
+
+class StatDECLoop(Loop):
+    """Eq. 1 with the weighted target and statistics pooling, P every 80 steps."""
+
+    images_per_row = 1
+    every, lam = 80, 0.1
+
+    def build(self, net):
+        self.network, self.head = net.module_, net.assignment_
+        self.modules = (self.network, self.head)
+        self.optimizer = self.adam(*self.modules)
+        self.unit = self.images(slice(None, None, 15)).square().mean()
+        self.steps, self.target = 0, None
+
+    def refresh(self):
+        self.train(False)
+        with torch.no_grad(), self.autocast():
+            q = torch.cat([self.forward(self.images(slice(i, i + 1024)))
+                           for i in range(0, len(self.rows), 1024)])  # fmt: skip
+        target = q.square() / target_weights(q)
+        self.target = target / target.sum(dim=1, keepdim=True)
+        self.train(True)
+
+    def step(self, index):
+        if self.steps % self.every == 0:
+            self.refresh()
+        self.steps += 1
+        x, p = self.images(index), self.target[index]
+        with self.autocast():
+            z = self.network.encode(x)
+        log_q = self.head(z)
+        with self.autocast():
+            output = self.network.decode(z, log_q.exp())
+        kl = (torch.xlogy(p, p) - p * log_q).sum(dim=1).mean()
+        error = F.mse_loss(output.float(), x) / self.unit
+        return self.descend(self.lam * kl + (1 - self.lam) * error)
+
+    def bare(self, x):
+        with self.autocast():
+            z = self.network.encode(x)
+            output = self.network.decode(z, self.head(z).exp())
+        self.descend(F.mse_loss(output.float(), x))
+
+    def forward(self, x):
+        return self.head(self.network.encode(x)).exp()
+
+
+class DCCSLoop(Loop):
+    """Algorithm 1, with an encoder pass for each of the four critic steps."""
+
+    images_per_row = 5  # what the encoder sees for a row, critic steps included
+    n_critic, sigma, n_style = 4, 0.1, 50
+
+    def build(self, net):
+        self.encoder, self.critic, self.judge = net.module_, net.critic_, net.discriminator_
+        self.modules = (self.encoder, self.critic, self.judge)
+        self.optimizer = self.adam(self.encoder, self.judge, betas=(0.5, 0.9))
+        self.critic_optimizer = self.adam(self.critic, betas=(0.5, 0.9))
+        self.augment, self.k = net.augment, net.n_clusters
+
+    def encode(self, x):
+        with self.autocast():
+            logits, style, features = self.encoder(x)
+        return torch.cat([logits.float().softmax(dim=1), style.float()], dim=1), logits, features
+
+    def step(self, index):
+        for _ in range(self.n_critic):
+            rows = torch.randint(len(self.rows), (len(index),), device=self.device)
+            self.critic_step(self.images(rows))
+        return self.encoder_step(self.images(index))
+
+    def critic_step(self, x):
+        with torch.no_grad():
+            z = self.encode(x)[0]
+        category = F.one_hot(torch.randint(self.k, (len(z),), device=self.device), self.k).float()
+        style = self.sigma * torch.randn(len(z), self.n_style, device=self.device)
+        prior = torch.cat([category, style], dim=1)
+        epsilon = torch.rand(len(z), 1, device=self.device)
+        between = (epsilon * z + (1 - epsilon) * prior).requires_grad_()
+        (gradient,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        penalty = ((gradient.norm(dim=1) - 1) ** 2).mean()
+        loss = self.critic(z).mean() - self.critic(prior).mean() + 10 * penalty
+        self.descend(loss, self.critic_optimizer)
+
+    def encoder_step(self, x):
+        z, logits, features = self.encode(x)
+        _, logits_augmented, _ = self.encode(self.augment(x))
+        with self.autocast():
+            pairs = torch.stack([z, z[torch.randperm(len(z), device=self.device)]])
+            positive, negative = self.judge(features, pairs).float()
+        information = (F.softplus(-positive).mean() + F.softplus(negative).mean()) / 2
+        p, q = logits.float().log_softmax(dim=1), logits_augmented.float().log_softmax(dim=1)
+        divergence = (p.exp() * (p - q)).sum(dim=1).mean()
+        return self.descend(0.5 * information + divergence - 2 * self.critic(z).mean())
+
+    def bare(self, x):
+        """What a cycle has: of the encoder four passes without gradients and two with."""
+        with torch.no_grad():
+            codes = [self.encode(x)[0] for _ in range(self.n_critic)]
+        for z in codes:
+            self.descend(self.critic(torch.cat([z, z])).mean(), self.critic_optimizer)
+        z, _, features = self.encode(x)
+        with self.autocast():
+            value = self.judge(features, torch.stack([z, z])).float().mean()
+        self.descend(value + self.critic(z).mean() + self.encode(x)[1].float().mean())
+
+    def forward(self, x):
+        return self.encoder(x)[0]
+
+
+class VGMMLoop(Loop):
+    """Eqs. 13 to 18, the expectation over k taken exactly."""
+
+    images_per_row = 1
+
+    def build(self, net):
+        self.network, self.latent = net.module_, net.latent_
+        self.modules = (self.network, self.latent)
+        self.optimizer = self.adam(*self.modules)
+        self.augment, self.recons = net.augment, net.lambda_recons[0][1]
+        self.aug, self.aug_weights = net.lambda_aug[0][1], net.aug_weights
+
+    def infer(self, x):
+        with self.autocast():
+            h, h_posterior = self.network.encode(x)
+            mean, variance = self.latent.posterior(self.latent.project(h_posterior))
+        return self.latent.log_assignment(h), mean, variance
+
+    def step(self, index):
+        x = self.images(index)
+        both = torch.cat([x, self.augment(x)])
+        log_q, mean, variance = self.infer(both)
+        q, std = log_q.exp(), variance.sqrt()
+        z = mean + std * torch.randn_like(std)  # (2n, K, e)
+        with self.autocast():
+            output = self.network.decode(z.flatten(0, 1))
+        target = both.repeat_interleave(log_q.shape[1], dim=0)
+        error = F.binary_cross_entropy_with_logits(output.float(), target, reduction="none")
+        log_likelihood = -error.flatten(1).sum(dim=1).view_as(log_q)
+        prior_mean, prior_variance = self.latent.prior()
+        ratio = variance / prior_variance
+        distance = (mean - prior_mean).square() / prior_variance
+        kl = 0.5 * (ratio - ratio.log() - 1 + distance).sum(dim=-1)
+        elbo = (q * (self.recons * log_likelihood - log_q - kl)).sum(dim=1).mean()
+        (a, b), (m, n), (s, t) = q.chunk(2), mean.chunk(2), std.chunk(2)
+        l2 = (a - b).square().sum(dim=1).mean()
+        w2 = (a * ((m - n).square() + (s - t).square()).sum(dim=-1)).sum(dim=1).mean()
+        return self.descend(
+            -elbo + self.aug * (self.aug_weights[0] * l2 + self.aug_weights[1] * w2)
+        )
+
+    def bare(self, x):
+        both = torch.cat([x, x])
+        log_q, mean, variance = self.infer(both)
+        with self.autocast():
+            output = self.network.decode(mean.flatten(0, 1))
+        self.descend(output.float().mean() + log_q.mean() + variance.mean())
+
+    def forward(self, x):
+        return self.latent.log_assignment(self.network.encode(x)[0])
+
+
+class MMDCLoop(Loop):
+    """Algorithm 1 without the auxiliary task: Hungarian method in each batch, then one step."""
+
+    images_per_row = 1
+
+    def build(self, net):
+        self.trunk, self.head, self.views = net.module_, net.head_, net.views
+        self.modules = (self.trunk, self.head)
+        parameters = [p for module in self.modules for p in module.parameters()]
+        self.optimizer = torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4,
+                                         fused=self.device.type != "mps")  # fmt: skip
+        means = net.assignment_.means
+        self.means = means
+        self.points = means[torch.randint(len(means), (len(self.rows),), device=self.device)]
+
+    def output(self, x):
+        with self.autocast():
+            return self.head(self.trunk(x.contiguous(memory_format=torch.channels_last)))
+
+    def step(self, index):
+        x, targets = self.images(index), self.points[index]
+        self.train(False)
+        with torch.no_grad():
+            z = self.output(self.views.center(x))
+        self.train(True)
+        chosen = linear_sum_assignment(torch.cdist(z.float(), targets).cpu().numpy())[1]
+        targets = targets[torch.from_numpy(chosen).to(self.device)]
+        self.points[index] = targets
+        return self.descend(F.mse_loss(self.output(self.views.augment(x)).float(), targets))
+
+    def bare(self, x):
+        x = self.views.center(x) if x.shape[-1] != self.views.size else x
+        self.ready = x  # prepared once
+        self.train(False)
+        with torch.no_grad():
+            self.output(x)
+        self.train(True)
+        self.descend(F.mse_loss(self.output(x).float(), self.points[: len(x)]))
+
+    def forward(self, x):
+        z = self.output(self.views.center(x)).float()
+        return -torch.cdist(z, self.means)
+
+
+LOOPS = {
+    "StatDEC": StatDECLoop,
+    "DCCS": DCCSLoop,
+    "VariationalGMMClustering": VGMMLoop,
+    "MMDC": MMDCLoop,
+}

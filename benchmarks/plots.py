@@ -1,0 +1,95 @@
+"""Pictures of the results page."""
+
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks import collect, costs
+from benchmarks.report import NAMES
+
+SIZE, DPI, LINES = (6.4, 3.8), 90, ("-", "--", ":", "-.")
+
+
+def draw(folder, pictures: Path) -> dict[str, list[tuple[str, str]]]:
+    """Draw what there is; return file names and what they show, by section."""
+    rows = [row for row in collect.measured(folder) if len(row.curve) > 1]
+    return {"curves": _curves(rows, pictures), "scale": _growth(folder, pictures)}
+
+
+def _curves(rows, pictures):
+    drawn = []
+    for data, sampling, n in dict.fromkeys((r.data, r.sampling, r.n) for r in rows):
+        own = [r for r in rows if (r.data, r.sampling, r.n) == (data, sampling, n)]
+        where = ", ".join(filter(None, [NAMES.get(data, data), sampling, n and f"{n:,} rows"]))
+        name = "-".join(filter(None, [data, sampling and sampling.replace(" ", "-"), n and str(n)]))
+        drawn.append(_accuracy(own, where, pictures / f"accuracy-{name}.png"))
+        critics = [row for row in own if "wasserstein" in row.curve[0]]
+        if critics:
+            drawn.append(_critic(critics, where, pictures / f"critic-{name}.png"))
+    return drawn
+
+
+def _accuracy(rows, where, path):
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    settings = list(dict.fromkeys((r.setting, r.changed, r.device) for r in rows))
+    for row in rows:
+        i = settings.index((row.setting, row.changed, row.device))
+        seconds, acc = zip(*((p["seconds"], p["acc"]) for p in row.curve), strict=True)
+        label = " ".join(filter(None, [row.setting, row.changed, row.device.replace("cpu", "")]))
+        first = not any(line.get_label() == label for line in axes.lines)
+        axes.plot(seconds, acc, LINES[i // 10 % 4], color=f"C{i % 10}", lw=1.2,
+                  label=label if first else None)  # fmt: skip
+        end = "o" if row.complete else "x"
+        axes.plot(seconds[-1], acc[-1], end, color=f"C{i % 10}", ms=4)
+    axes.set(xscale="log", xlabel="seconds of training", ylabel="ACC", title=where)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    return _save(figure, path, f"Accuracy against time on {where}; × was cut short")
+
+
+def _critic(rows, where, path):
+    """Fig. 3 of DCCS: the critic's estimate beside the accuracy, by steps of the encoder."""
+    figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
+    other = axes.twinx()
+    for i, row in enumerate(rows):
+        steps = [point["steps"] for point in row.curve]
+        acc, estimate = ([point[k] for point in row.curve] for k in ("acc", "wasserstein"))
+        color = f"C{i % 10}"
+        axes.plot(steps, acc, color=color, lw=1.2, label=f"{row.setting}, seed {row.seed}")
+        other.plot(steps, estimate, "--", color=color, lw=1.0)
+    axes.set(xlabel="steps of the encoder", ylabel="ACC (solid)", title=where)
+    other.set(ylabel="critic's estimate (dashed)")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+    return _save(figure, path, f"DCCS on {where}: accuracy and the critic's estimate (its Fig. 3)")
+
+
+def _growth(folder, pictures):
+    drawn, found = [], costs.growth(folder)
+    for factor in dict.fromkeys(key[1] for key in found):
+        figure, both = plt.subplots(1, 2, figsize=(7.6, 3.4), layout="constrained")
+        for method in [key[0] for key in found if key[1] == factor]:
+            values, seconds, mb = map(np.array, zip(*found[method, factor], strict=True))
+            for axes, cost in zip(both, (seconds, mb), strict=True):
+                slope = costs.exponent(values, cost)
+                label = method if slope is None else f"{method} ({slope:.2f})"
+                axes.plot(values, np.maximum(cost, 1e-3), "o-", ms=3, lw=1.2, label=label)
+        for axes, label in zip(both, ("seconds", "peak MB"), strict=True):
+            axes.set(xscale="log", yscale="log", xlabel=costs.FACTORS[factor], ylabel=label)
+            axes.grid(alpha=0.3)
+            axes.legend(fontsize=6)
+        path = pictures / f"scale-{factor}.png"
+        about = f"Time and memory by {costs.FACTORS[factor]}, with the fitted exponents"
+        drawn.append(_save(figure, path, about))
+    return drawn
+
+
+def _save(figure, path, about):
+    # No date and no version in the file: the same results give the same picture
+    figure.savefig(path, dpi=DPI, metadata={"Software": None})
+    plt.close(figure)
+    return path.name, about

@@ -1,0 +1,279 @@
+"""The results page, docs/results.md, and its pictures: made from the result files, never typed."""
+
+import argparse
+import textwrap
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import collect, costs
+from benchmarks.tables import Entry, Table, tables
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+NAMES = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "digits": "digits",
+    "breast_cancer": "breast cancer",
+    "circle_arcs": "circle arcs",
+}
+
+#: What a whole data set has, to say of how many rows a line is.
+INTRODUCTION = """
+    Made by `python -m benchmarks report` from the files in `benchmarks/results/`, each row of which
+    has its parameters, data, versions, commit and machine. Scores are means over seeds with the
+    standard deviation; labels are used for scoring alone. Seconds are of `fit` by the clock, of a
+    machine that did other work, too, unless it says CPU: then they are the processor's, over all
+    threads. "Printed" is what the paper has in that table.
+
+    A line says in its last column what was different: another protocol ("joined": all images are
+    fitted and scored; "split": the training split is fitted, the other images are scored), fewer
+    rows, a bound on its time. **Cut short** is a run that a budget ended before its own end; it
+    shares no line, and so no mean, with runs that came to theirs.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", help="folder of the result files")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the page")
+
+
+def main(args: argparse.Namespace) -> int:
+    from benchmarks import plots
+
+    pictures = args.docs / "images" / "results"
+    pictures.mkdir(parents=True, exist_ok=True)
+    for old in pictures.glob("*.png"):
+        old.unlink()
+    page = args.docs / "results.md"
+    page.write_text(page_text(args.results, plots.draw(args.results, pictures)), encoding="utf-8")
+    print(page)
+    return 0
+
+
+def page_text(folder, pictures: dict[str, list[tuple[str, str]]]) -> str:
+    """The whole page. `pictures` are (file name, what it shows) by section."""
+    shown, missing = [], []
+    for table, blocks in papers_tables(folder):
+        if blocks:
+            shown.append((table, blocks))
+        else:
+            missing.append(table.name)
+    parts = ["# Results", textwrap.dedent(INTRODUCTION).strip()]
+    parts.append(_paragraph(f"Machines: {costs.machines(folder)}."))
+    parts.append("## The papers' tables")
+    parts += [_section(*both) for both in shown if both[0].document]
+    parts += ["## Comparisons of our own", *(_section(*both) for both in shown
+                                             if not both[0].document)]  # fmt: skip
+    parts += changed(folder)
+    if missing:
+        parts.append(_paragraph("Runnable, and not measured so far: " + ", ".join(missing) + "."))
+    sections = [("Accuracy against time", "curves", []), ("Other packages", "peers", peers(folder)),
+                ("Speed", "speed", costs.speed(folder)), ("Growth of cost", "scale",
+                 costs.scale(folder)), ("Beside", "beside", costs.beside(folder))]  # fmt: skip
+    for title, name, lines in sections:
+        if lines or pictures.get(name):
+            parts.append(f"## {title}")
+            parts += ["\n".join(lines)] if lines else []
+            parts += [
+                f"![{about}](images/results/{file})" for file, about in pictures.get(name, [])
+            ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(table, blocks):
+    heading = f"### {table.name}: {table.title}" if table.document else f"### {table.title}"
+    about = [] if table.document is None else [_paragraph(f"{table.document}.")]
+    return "\n\n".join([heading, *about, *blocks])
+
+
+def _paragraph(text):
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
+# ---------------------------------------------------------------------- tables of runs
+
+
+def papers_tables(folder=None, names=None) -> list[tuple[Table, list[str]]]:
+    """Each table, with a Markdown table for each data set that has results."""
+    rows = collect.measured(folder)
+    found = []
+    for name, table in tables().items():
+        if names and name not in names:
+            continue
+        blocks = []
+        for (data, sampling), entries in table.entries.items():
+            here = [r for r in rows if (r.data, r.sampling) == (data, sampling)]
+            lines = [line for entry in entries for line in _lines(table, entry, here)]
+            if any(measured for *_, measured in lines):
+                blocks.append(_block(data, sampling, lines))
+        found.append((table, blocks))
+    return found
+
+
+def _lines(table, entry, rows):
+    """Cells of an entry, one line for each group of runs; the last says whether there is one."""
+    # Where the paper splits the data, joined runs are shown beside; else these alone
+    protocols = {table.protocol, "joined"}
+    own = [row for row in rows if row.setting == entry.setting and row.protocol in protocols
+           and not row.changed and row.only in (None, table.name)]  # fmt: skip
+    wanted = [entry]
+    if table.name == "shift":  # each distortion is a line
+        names = dict.fromkeys(name for row in own for name in row.more)
+        wanted = [Entry(entry.setting, name, {}) for name in names]
+    lines = []
+    for which in wanted:
+        for group in collect.groups(own):
+            cells = _cells(which, group, table.protocol)
+            if cells:
+                lines.append(cells)
+    return lines or [[_name(entry), _printed(entry), "", "", "", "", "", "", False]]
+
+
+def _cells(entry, group, protocol):
+    scores = [row.more.get(entry.score, {}) if entry.score else row.scores for row in group]
+    if not any(scores):
+        return None
+    first = group[0]
+    balanced = summary(scores, "balanced_acc") if first.sampling else ""
+    return [_name(entry), _printed(entry), *(summary(scores, s) for s in ("acc", "nmi", "ari")),
+            balanced, str(len(group)), " ".join([_seconds(group), _how(first, protocol)]).strip(),
+            True]  # fmt: skip
+
+
+def summary(scores, name):
+    """Mean and standard deviation over seeds."""
+    values = [s[name] for s in scores if name in s]
+    if not values:
+        return ""
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}"
+
+
+def _name(entry):
+    return entry.setting + (f": {entry.score}" if entry.score else "")
+
+
+def _printed(entry):
+    figures = [f"{entry.printed[s]:.3f}" for s in ("acc", "nmi", "ari") if s in entry.printed]
+    ste = f" (±{entry.printed['ste']:.3f})" if "ste" in entry.printed else ""
+    return (f"{figures[0]}{ste}" + "".join(f" / {f}" for f in figures[1:])) if figures else ""
+
+
+def _seconds(group):
+    if all(row.seconds is not None for row in group):
+        return f"{np.median([row.seconds for row in group]):.0f} s;"
+    if all(row.cpu_s is not None for row in group):
+        return f"{np.median([row.cpu_s for row in group]):.0f} s CPU;"
+    return ""
+
+
+def _how(row, protocol):
+    """What a line's runs have that its table does not say."""
+    notes = [row.remark] if row.remark else []
+    notes += [] if row.complete else ["**cut short**" if row.stop_reason == "budget" else
+                                     f"**ended after {row.max_time:g} s**"]  # fmt: skip
+    if row.protocol != protocol:
+        notes.append(row.protocol)
+    if row.n is not None:
+        notes.append(f"{row.n:,} rows")
+    if row.changed:
+        notes.append(row.changed)
+    if row.device != "cpu":
+        notes.append(row.gpu or row.device)
+    if row.precision != "auto":
+        notes.append(row.precision)
+    return ", ".join(notes)
+
+
+def _block(data, sampling, lines):
+    """A Markdown table; columns that are empty throughout are left out."""
+    heads = ["setting", "printed", "ACC", "NMI", "ARI", "balanced ACC", "seeds", "remarks"]
+    used = [i for i in range(len(heads)) if any(line[i] for line in lines)]
+    where = NAMES.get(data, data) + (f", {sampling}" if sampling else "")
+    rows = [[line[i].rstrip(";") for i in used] for line in lines]
+    return "\n".join([f"**{where}**", "", *markdown([heads[i] for i in used], rows)])
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table."""
+    return [_line(heads), _line(["---"] * len(heads)), *map(_line, rows)]
+
+
+def _line(cells):
+    return "| " + " | ".join(cell.strip(" ;") for cell in cells) + " |"
+
+
+def as_text(found) -> str:
+    """Tables with results, for a terminal."""
+    return "\n\n".join(
+        f"{table.name}: {table.title}\n\n" + "\n\n".join(blocks)
+        for table, blocks in found
+        if blocks
+    )
+
+
+def changed(folder) -> list[str]:
+    """Runs of settings with other parameters: they are rows of no table."""
+    rows = [row for row in collect.measured(folder) if row.changed]
+    cells = []
+    for group in collect.groups(rows):
+        first = group[0]
+        where = ", ".join(filter(None, [NAMES.get(first.data, first.data), first.sampling]))
+        scores = [row.scores for row in group]
+        cells.append([first.setting, where, *(summary(scores, s) for s in ("acc", "nmi", "ari")),
+                      str(len(group)), f"{_seconds(group)} {_how(first, 'joined')}"])  # fmt: skip
+    if not cells:
+        return []
+    heads = ["setting", "data", "ACC", "NMI", "ARI", "seeds", "remarks"]
+    return ["### Settings with other parameters", "\n".join(markdown(heads, cells))]
+
+
+# ---------------------------------------------------------------------- other packages
+
+
+def peers(folder) -> list[str]:
+    """Medians of time and memory, ratios of medians to the counterpart, and scores."""
+    from benchmarks.peers import COUNTERPARTS
+
+    rows = collect.measured(folder, collect.PEERS)
+    lines = []
+    wheres = dict.fromkeys((r.data, r.n, r.changed, r.device) for r in rows)
+    for where in wheres:
+        here = [r for r in rows if (r.data, r.n, r.changed, r.device) == where]
+        found = collect.groups(here)
+        medians = {g[0].setting: _median(g, "seconds") for g in found}
+        cells = []
+        for group in found:
+            first = group[0]
+            rival = medians.get(COUNTERPARTS.get(first.setting))
+            ratio = f"{_median(group, 'seconds') / rival:.2f}" if rival else ""
+            note = "" if first.complete else "**cut short**"
+            scores = [row.scores for row in group]
+            peak = _median(group, "peak_mb")
+            cells.append([
+                first.setting, "" if first.precision == "auto" else first.precision,
+                *(summary(scores, s) for s in ("acc", "nmi", "ari")),
+                f"{_median(group, 'seconds'):.1f}", ratio, f"{peak:.0f}" if peak else "",
+                str(len(group)), note,
+            ])  # fmt: skip
+        data, n, changed, _ = where
+        title = ", ".join(
+            filter(None, [NAMES.get(data, data), f"{n:,} rows" if n else "", changed])
+        )
+        heads = ["method", "precision", "ACC", "NMI", "ARI", "seconds", "ratio", "peak MB", "seeds",
+                 "remarks"]  # fmt: skip
+        lines += [f"**{title}**", "", *markdown(heads, cells), ""]
+    if lines:
+        lines.append(_paragraph(
+            "Seconds and peak memory are medians over the seeds, of processes that took turns; the "
+            "ratio is that of a method's median to its counterpart's in the other package: IDEC to "
+            "ClustPy's IDEC, DEC to DEC, VGMM to VaDE, StatDEC-1 to DCN."))  # fmt: skip
+    return lines
+
+
+def _median(group, name):
+    values = [getattr(row, name) for row in group if getattr(row, name) is not None]
+    return float(np.median(values)) if values else None

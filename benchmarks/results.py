@@ -1,0 +1,77 @@
+"""Result files: rows of one form, each with all that it takes to know what was measured.
+
+A row is a JSON object:
+
+- "command", and "row", by which it is found again (`key`);
+- "ran": setting, estimator, every parameter, seed;
+- "on": data, sampling, protocol, n, hash;
+- "with": date, commit, versions, CPU, GPU or none, threads;
+- "out": acc, nmi, ari, balanced_acc, seconds by phase, cpu_s, peak_mb, epochs, stop_reason, ...;
+- "complete": whether the run came to its own end.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from benchmarks import _common
+from skdeepcluster._files import write_whole
+
+#: Ends that are a run's own.
+OWN_ENDS = ("converged", "max_epochs", "itself")
+
+
+def key(row: dict) -> str:
+    """What tells a row from others that may stand in one file."""
+    return json.dumps(row["row"], sort_keys=True)
+
+
+def surroundings(device: str = "cpu") -> dict:
+    """With what a run is made."""
+    found = {k: v for k, v in _common.provenance().items() if k != "command"}
+    gpu = found.pop("cuda")
+    return found | {"gpu": gpu if device == "cuda" else None}
+
+
+def labels_hash(labels) -> str:
+    """What tells these labels from any others."""
+    return hashlib.blake2b(labels.astype("int64").tobytes(), digest_size=8).hexdigest()
+
+
+class Results:
+    """The rows of one file, which is written whole after each."""
+
+    def __init__(self, name: str, folder: str | Path | None = None):
+        self.path = Path(folder or _common.RESULTS) / f"{name}.json"
+
+    @property
+    def rows(self) -> list[dict]:
+        """What the file has now: another call may have added to it meanwhile."""
+        return json.loads(self.path.read_text())["rows"] if self.path.exists() else []
+
+    def find(self, wanted: dict) -> dict | None:
+        """The row of a key."""
+        wanted = json.dumps(wanted, sort_keys=True)
+        return next((row for row in self.rows if key(row) == wanted), None)
+
+    def put(self, *new: dict) -> None:
+        """Add rows, in place of those with the same keys."""
+        replaced = {key(row) for row in new}
+        rows = [row for row in self.rows if key(row) not in replaced]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, [(json.dumps({"rows": [*rows, *new]}, indent=1) + "\n").encode()])
+
+
+def finished(row: dict | None) -> bool:
+    """Whether there is nothing left to do: it ended by itself, or by the time that it was given."""
+    return row is not None and (row["complete"] or row["out"]["stop_reason"] == "max_time")
+
+
+def merge(files: list[Path], folder: Path) -> None:
+    """Take rows over from files of other machines; a finished row is never undone."""
+    for path in files:
+        results = Results(path.stem, folder)
+        for row in json.loads(path.read_text())["rows"]:
+            present = results.find(row["row"])
+            if not finished(present) or finished(row):
+                results.put(row)

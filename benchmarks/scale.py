@@ -1,0 +1,146 @@
+"""How time and memory grow: by rows, features, clusters, and the side of images, one at a time.
+
+Each fit is one epoch of each phase, in a process of its own, on clusters of random numbers: 10,000
+rows of 64 features in 10 clusters but for what is varied; rows by their number in a memory map,
+images of `--images` grey ones. Reported are the seconds of `fit`, and the peak of the anonymous
+memory above what there is once torch and the package are imported; pages of the map do not count.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import skdeepcluster
+from benchmarks import child, costs
+from benchmarks.measure import Watch, phase_seconds
+from benchmarks.results import Results, finished, surroundings
+
+BASE = {"n": 10_000, "d": 64, "k": 10}
+FACTORS = {
+    "n": (1_000, 10_000, 100_000, 1_000_000),
+    "d": (16, 64, 256, 1_024, 4_096),
+    "k": (2, 10, 100, 1_000),
+    "side": (8, 16, 32, 64, 128),
+}
+
+#: One epoch of each phase.
+BRIEF = {
+    "StatDEC": {"layerwise_epochs": 1, "pretrain_epochs": 1, "tol": 0},
+    "DCCS": {"tol": 0},
+    "VariationalGMMClustering": {"n_init": 1},
+    "MMDC": {"refine_after": None},
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--methods", nargs="+", default=[*BRIEF], choices=BRIEF)
+    parser.add_argument("--factors", nargs="+", default=[*FACTORS], choices=FACTORS)
+    parser.add_argument("--values", type=int, nargs="+", help="of the factors, not the usual ones")
+    parser.add_argument("--images", type=int, default=2_000, help="how many, where sides vary")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--budget", type=float, help="seconds; no fit is begun after that")
+    parser.add_argument("--timeout", type=float, help="seconds of a fit, which then is left out")
+    parser.add_argument("--results", help="folder of the result files")
+
+
+def main(args: argparse.Namespace) -> int:
+    started = time.monotonic()
+    results, failed = Results("scale", args.results), 0
+    todo = [_row(method, factor, value, args) for factor in args.factors
+            for value in args.values or FACTORS[factor] for method in args.methods]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        rows = Path(folder) / "rows.npy"
+        for row in todo:
+            spent = time.monotonic() - started
+            left = None if args.budget is None else args.budget - spent
+            if finished(results.find(row)) or (left is not None and left <= 0):
+                continue
+            if row["factor"] == "n":
+                _write_map(rows, row["value"])
+            bounds = [bound for bound in (left, args.timeout) if bound is not None]
+            spec = {"row": row, "map": str(rows)}
+            print(row["method"], row["factor"], row["value"], flush=True)
+            try:
+                result = child.run("scale-row", spec, min(bounds, default=None))
+            except child.ChildFailed as error:
+                failed += 1
+                print(f"  no result: {error}", flush=True)
+                continue
+            results.put(result)
+            print(f"  {result['out']}", flush=True)
+    print("\n".join(costs.scale(args.results)))
+    return failed
+
+
+def _row(method, factor, value, args):
+    images = {"n": args.images, "side": value, "k": BASE["k"]}
+    where = images if factor == "side" else BASE | {factor: value}
+    return {"method": method, "factor": factor, "value": value, "where": where,
+            "device": args.device, "precision": args.precision,
+            "threads": args.threads}  # fmt: skip
+
+
+def _write_map(path, n, block=100_000):
+    """Rows in clusters as a file, block by block; one that is there already is used again."""
+    if path.exists() and np.load(path, mmap_mode="r").shape[0] == n:
+        return
+    X = np.lib.format.open_memmap(path, "w+", np.float32, (n, BASE["d"]))
+    for start in range(0, n, block):
+        X[start : start + block] = _blobs(min(block, n - start), BASE["d"], BASE["k"], start)
+    X.flush()
+
+
+def _blobs(n, d, k, seed=0):
+    rng = np.random.default_rng(seed)
+    centers = np.random.default_rng(0).normal(size=(k, d)).astype(np.float32) * 2
+    X = rng.standard_normal((n, d), np.float32)
+    X += centers[rng.integers(k, size=n)]
+    return X
+
+
+def answer(spec: dict) -> dict:
+    """Measure one fit, in this process."""
+    row, where = spec["row"], spec["row"]["where"]
+    torch.set_num_threads(row["threads"])
+    n, k = where["n"], where["k"]
+    if row["factor"] == "n":
+        X = np.load(spec["map"], mmap_mode="r")
+    elif row["factor"] == "side":
+        X = _blobs(n, where["side"] ** 2, k)
+        X = (X - X.min()) / (X.max() - X.min()) * 255
+        X = X.astype(np.uint8).reshape(n, where["side"], where["side"])
+    else:
+        X = _blobs(n, where["d"], k)
+    model = getattr(skdeepcluster, row["method"])(
+        k, **BRIEF[row["method"]], max_epochs=1, device=row["device"], precision=row["precision"],
+        random_state=0,
+    )  # fmt: skip
+    with Watch() as watch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X)
+    memory = watch.memory()
+    out = {
+        "seconds": watch.seconds,
+        "cpu_s": watch.cpu_s,
+        "phases_s": phase_seconds(model.history_),
+        "peak_mb_above": watch.peak_mb - watch.start_mb,
+        **memory,
+        "stop_reason": "itself",
+    }
+    device = model.net_.device.type
+    return {"command": "scale", "row": row, "with": surroundings(device), "out": out,
+            "complete": True}  # fmt: skip
+
+
+def child_main(spec_file: str, out_file: str) -> None:
+    """What a child process does."""
+    found = answer(json.loads(Path(spec_file).read_text()))
+    Path(out_file).write_text(json.dumps(found))

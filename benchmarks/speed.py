@@ -1,0 +1,186 @@
+"""Images a second, training and predicting: ours, a loop by hand, bare passes, the machine's peak.
+
+The three take turns, an epoch each, in one process, so that what else the machine does meets them
+alike. Reported are medians, and the share of the machine's rate of matrix products (measured in the
+same run, in the same precision) that the FLOP of an epoch, counted by torch, come to. `--loader`
+adds for DCCS a `DataLoader` that transforms one image after another.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
+from torch.utils.flop_counter import FlopCounterMode
+
+import skdeepcluster
+from benchmarks import costs
+from benchmarks.data import load
+from benchmarks.loops import LOOPS
+from benchmarks.measure import product_rate, synchronize
+from benchmarks.results import Results, surroundings
+from skdeepcluster._training._device import resolve_device, resolve_precision
+
+#: What makes an estimator train its clustering epochs and nothing else.
+ONLY = {
+    "StatDEC": {"layerwise_epochs": 0, "pretrain_epochs": 0, "tol": 0, "update_interval": 80},
+    "DCCS": {"tol": 0},
+    "VariationalGMMClustering": {"n_init": 1},
+    "MMDC": {"refine_after": None},
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--methods", nargs="+", default=[*LOOPS], choices=LOOPS)
+    parser.add_argument("--dataset", default="mnist", help="of 8-bit grey images, or digits")
+    parser.add_argument("--n", type=int, default=5000, help="images in an epoch")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--data", default=".", help="folder with NAME.npz")
+    parser.add_argument("--loader", action="store_true", help="DCCS with a DataLoader, too")
+    parser.add_argument("--imports", action="store_true", help="time the package's import, too")
+    parser.add_argument("--results", help="folder of the result files")
+
+
+def main(args: argparse.Namespace) -> int:
+    torch.set_num_threads(args.threads)
+    device = resolve_device(args.device)
+    X, _ = load(args.dataset, args.data)
+    X = X[: args.n] if X.dtype == np.uint8 else (X[: args.n] * 15.9).astype(np.uint8)
+    results = Results("speed", args.results)
+    for precision in args.precisions:
+        peak = product_rate(resolve_precision(precision, device), device)
+        for method in args.methods:
+            row = {"method": method, "data": args.dataset, "n": len(X), "device": device.type,
+                   "precision": precision, "threads": args.threads}  # fmt: skip
+            out = measure(method, X, device, precision, args.rounds, peak, args.loader)
+            results.put(_result(row, out, device))
+            print(method, precision, out, flush=True)
+    if args.imports:
+        row = {"method": "import", "threads": args.threads}
+        results.put(_result(row, importing(3 * args.rounds), device))
+    print("\n".join(costs.speed(args.results)))
+    return 0
+
+
+def _result(row, out, device):
+    return {"command": "speed", "row": row, "with": surroundings(device.type), "out": out,
+            "complete": True}  # fmt: skip
+
+
+def measure(method, X, device, precision, rounds, peak, loader=False) -> dict:
+    """Medians over the rounds; what comes before warms up."""
+    dtype = resolve_precision(precision, device)
+    model = _estimator(method, device, precision, max_epochs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X)
+        flop = _flop(method, X, device, precision)
+    loop = LOOPS[method](model, X, dtype)
+    training = {
+        "ours": lambda: _epoch(method, X, device, precision),
+        "by_hand": _timed(loop.epoch, device),
+        "passes": _timed(loop.passes, device),
+    }
+    if loader and method == "DCCS":
+        from benchmarks.loader import LoaderLoop
+
+        training["loader"] = _timed(LoaderLoop(model, X, dtype).epoch, device)
+    predicting = {
+        "ours": _timed(lambda: model.predict(X), device),
+        "by_hand": _timed(loop.predict, device),
+    }
+    images = len(X) * loop.images_per_row
+    train = _medians(training, rounds)
+    predict = _medians(predicting, rounds)
+    return {
+        "training": {
+            "seconds": train,
+            "images_per_s": {name: images / s for name, s in train.items()},
+            "flop_per_image": flop / images,
+            "share_of_peak": {
+                name: flop / s / peak for name, s in train.items() if name != "loader"
+            },
+        },
+        "predicting": {
+            "seconds": predict,
+            "images_per_s": {name: len(X) / s for name, s in predict.items()},
+        },
+        "peak_flops": peak,
+        "rounds": rounds,
+    }
+
+
+def _estimator(method, device, precision, **more):
+    cls = getattr(skdeepcluster, method)
+    params = ONLY[method] | {"device": str(device), "precision": precision, "random_state": 0}
+    return cls(10, **params | more)
+
+
+def _epoch(method, X, device, precision):
+    """Seconds of the second epoch of a fit: the first one warms up."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return _estimator(method, device, precision, max_epochs=2).fit(X).history_[-1]["seconds"]
+
+
+class _CountFlop(Callback):
+    """Count the FLOP of each epoch, forward and backward."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.counter = FlopCounterMode(display=False)
+        self.counter.__enter__()
+
+    def on_epoch_end(self, net, **kwargs):
+        self.counter.__exit__(None, None, None)
+        self.total = self.counter.get_total_flops()
+
+    def __deepcopy__(self, memo):  # the one that counted is asked
+        return self
+
+
+def _flop(method, X, device, precision):
+    counter = _CountFlop()
+    _estimator(method, device, precision, max_epochs=1, callbacks=[counter]).fit(X)
+    return counter.total
+
+
+def _timed(function, device):
+    def run():
+        synchronize(device)
+        started = time.perf_counter()
+        function()
+        synchronize(device)
+        return time.perf_counter() - started
+
+    return run
+
+
+def _medians(candidates, rounds):
+    """Seconds of each, in turns."""
+    seconds = {name: [] for name in candidates}
+    for _ in range(1 + rounds):
+        for name, run in candidates.items():
+            seconds[name].append(run())
+    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+
+
+def importing(rounds: int) -> dict:
+    """Import of torch and scikit-learn, without and with the package after them."""
+    base = "import time; t = time.perf_counter(); import torch, sklearn.cluster"
+    codes = {"base": base, "both": f"{base}; import skdeepcluster"}
+    seconds = {name: [] for name in codes}
+    for _ in range(rounds):
+        for name, code in codes.items():
+            command = [sys.executable, "-c", f"{code}; print(time.perf_counter() - t)"]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            seconds[name].append(float(done.stdout))
+    medians = {name: float(np.median(values)) for name, values in seconds.items()}
+    return {"seconds": medians, "ratio": medians["both"] / medians["base"]}

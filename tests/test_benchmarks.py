@@ -1,0 +1,287 @@
+"""The smallest row of each command of ``python -m benchmarks``, and what keeps its figures honest.
+
+Rows run in this process here, where they would have one of their own: an import takes longer than
+they do. One test has the real thing.
+"""
+
+import json
+import sys
+import tomllib
+
+import numpy as np
+import pytest
+
+pytest.importorskip("benchmarks")
+
+from benchmarks import __main__ as command
+from benchmarks import child, collect, costs, data, gpu, papers, results, runs, scale, tables
+from benchmarks.settings import SETTINGS
+
+TINY = {"hidden_sizes": (8, 8, 8), "layerwise_epochs": 0, "pretrain_epochs": 1, "max_epochs": 2}
+
+
+def options(tmp_path, **more):
+    """Words of a command line that all commands take, and some more."""
+    words = {"results": tmp_path / "results", "threads": 1, **more}
+    return [str(w) for name, value in words.items() for w in (f"--{name.replace('_', '-')}", value)]
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Rows without a process of their own."""
+    import torch
+
+    def run(kind, spec, timeout=None):
+        return {"row": runs, "scale-row": scale}[kind].answer(json.loads(json.dumps(spec)))
+
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(child, "run", run)
+    yield
+    torch.set_num_threads(threads)
+
+
+def rows(tmp_path, name):
+    return json.loads((tmp_path / "results" / f"{name}.json").read_text())["rows"]
+
+
+def small(tmp_path, *words, **more):
+    """A call of `papers` on a few digits."""
+    sets = ["max_epochs=2", "pretrain_epochs=1", "hidden_sizes=(8,8,8)", "layerwise_epochs=0"]
+    given = options(tmp_path, table="small", dataset="digits", n=120, methods="StatDEC-1",
+                    precision="float32", work=tmp_path / "work", **more)  # fmt: skip
+    return command.main(["papers", *given, "--set", *sets, *words])
+
+
+def test_a_row_has_all_that_it_takes_to_know_what_was_measured(tmp_path, in_process):
+    assert small(tmp_path) == 0
+    (row,) = rows(tmp_path, "papers_digits")
+    assert row["command"] == "papers"
+    assert row["ran"]["parameters"]["hidden_sizes"] == [8, 8, 8]
+    assert row["ran"]["parameters"]["lam"] == 0.1  # a default is there, too
+    assert (row["ran"]["estimator"], row["ran"]["seed"]) == ("StatDEC", 0)
+    assert (row["on"]["data"], row["on"]["n"]) == ("digits", 120)
+    assert row["on"]["hash"] == data.select("digits", n=120).hash()
+    assert {"versions", "commit", "cpu", "gpu", "threads", "date"} <= set(row["with"])
+    out = row["out"]
+    assert all(0 <= out[name] <= 1 for name in ("acc", "nmi", "balanced_acc"))
+    assert {"autoencoder", "clustering", "fit"} <= set(out["seconds"])
+    assert out["peak_mb"] >= out["start_mb"] > 0
+    assert out["epochs"] == len(out["curve"]) == 2
+    assert out["curve"][-1]["acc"] == out["acc"]
+    assert (out["stop_reason"], row["complete"]) == ("max_epochs", True)
+
+
+def test_the_same_command_gives_the_same_labels(tmp_path, in_process):
+    for folder in ("a", "b"):
+        small(tmp_path / folder)
+    labels = [rows(tmp_path / f, "papers_digits")[0]["out"]["labels"] for f in ("a", "b")]
+    assert labels[0] == labels[1]
+
+
+def test_what_is_finished_is_not_run_again(tmp_path, in_process, monkeypatch):
+    small(tmp_path)
+    monkeypatch.setattr(child, "run", None)
+    assert small(tmp_path) == 0
+
+
+def test_a_row_that_a_budget_cut_short_is_marked_and_goes_on(tmp_path, in_process, monkeypatch):
+    monkeypatch.setattr(papers, "RESERVE_S", 60.0)  # all of it: the shortest run that there is
+    monkeypatch.setattr(papers, "LEAST_S", -1000.0)
+    sets = ["--set", "max_epochs=100", "tol=0", "pretrain_epochs=1", "hidden_sizes=(8,8)"]
+    small(tmp_path, *sets, budget=60, every=0)
+    (cut,) = rows(tmp_path, "papers_digits")
+    assert (cut["complete"], cut["out"]["stop_reason"]) == (False, "budget")
+    small(tmp_path, *sets, every=0)
+    (whole,) = rows(tmp_path, "papers_digits")
+    assert whole["complete"]
+    assert whole["out"]["epochs"] == 100 > cut["out"]["epochs"]
+    assert whole["out"]["seconds"]["fit"] > cut["out"]["seconds"]["fit"]  # of both calls
+    assert whole["row"] == cut["row"]
+
+
+def test_a_bound_on_a_row_is_its_end_and_is_told(tmp_path, in_process):
+    for _ in range(2):
+        small(tmp_path, "--set", "max_epochs=4000", "tol=0", "hidden_sizes=(8,8)", max_time=0.05)
+    (row,) = rows(tmp_path, "papers_digits")
+    assert (row["out"]["stop_reason"], row["complete"]) == ("max_time", False)
+    assert results.finished(row)
+
+
+def test_runs_that_were_cut_short_share_no_mean_with_complete_ones():
+    one = dict(setting="DCCS", data="digits", scores={"acc": 0.5})
+    found = collect.groups([
+        collect.Measured(**one, seed=0),
+        collect.Measured(**one, seed=1, complete=False, stop_reason="budget"),
+        collect.Measured(**one, seed=2),
+        collect.Measured(**one, seed=3, complete=False, stop_reason="max_time", max_time=9),
+    ])  # fmt: skip
+    assert sorted([row.seed for row in group] for group in found) == [[0, 2], [1], [3]]
+
+
+def test_settings_share_an_autoencoder(tmp_path, in_process, monkeypatch):
+    small(tmp_path)
+    first = rows(tmp_path, "papers_digits")[0]["out"]["seconds"]["autoencoder"]
+    words = options(tmp_path, table="all", dataset="digits", n=120, methods="IDEC",
+                    precision="float32", work=tmp_path / "work")  # fmt: skip
+    monkeypatch.setitem(tables.OWN, "all", ("", "joined", {"digits": ("IDEC",)}))
+    sets = ["max_epochs=2", "pretrain_epochs=1", "hidden_sizes=(8,8,8)", "layerwise_epochs=0"]
+    command.main(["papers", *words, "--set", *sets])
+    second = next(r for r in rows(tmp_path, "papers_digits") if r["row"]["setting"] == "IDEC")
+    assert second["out"]["seconds"]["autoencoder"] == first
+    assert second["ran"]["parameters"]["weighted_target"] is False
+
+
+def test_every_row_of_the_papers_is_a_setting_with_figures():
+    printed = tomllib.loads(tables.PAPERS.read_text())
+    assert {name.split("-")[0] for name in printed} == {"statdec", "dccs", "vgmm", "mmdc"}
+    for table in tables.tables().values():
+        for entries in table.entries.values():
+            for entry in entries:
+                assert entry.setting in SETTINGS
+                assert all(0 <= figure <= 1 for figure in entry.printed.values())
+    for content in printed.values():
+        assert content["document"]
+        assert content["table"].startswith("Table")
+
+
+def test_samplings_by_name_have_the_sizes_of_their_formula():
+    for sampling, ratio in (("long-tailed 10", 10), ("step 10", 10), ("balanced", 1)):
+        y = data.select("digits", sampling=sampling, n=600).y
+        sizes = np.bincount(y)
+        assert sizes[0] == pytest.approx(ratio * sizes[-1], abs=ratio)
+        assert 500 < len(y) <= 620
+
+
+def test_pieces_of_data_come_together_again(tmp_path, monkeypatch):
+    X = np.arange(60, dtype=np.uint8).reshape(10, 2, 3)
+    y = np.arange(10)
+    np.savez(tmp_path / "some.npz", data=X, target=y)
+    monkeypatch.setattr(data, "PIECE_BYTES", 25)
+    paths = data.write_pieces("some", tmp_path, tmp_path / "pieces")
+    assert len(paths) == 3
+    again = data.load("some", tmp_path / "pieces")
+    assert (again[0] == X).all()
+    assert (again[1] == y).all()
+    paths[1].unlink()
+    with pytest.raises(FileNotFoundError, match="2 of the 3"):
+        data.load("some", tmp_path / "pieces")
+
+
+def test_the_queue_for_a_gpu_runs_sends_and_is_collected(tmp_path, in_process, monkeypatch):
+    monkeypatch.setattr(gpu, "QUEUE", (("StatDEC-1", "digits", "joined", None),))
+    monkeypatch.setattr(gpu, "PART_BYTES", 1000)
+    there, out, here = tmp_path / "there", tmp_path / "out", tmp_path / "here"
+    words = ["gpu", "--device", "cpu", "--n", "120", "--precision", "float32", "--threads", "1",
+             "--work", str(there / "work"), "--results", str(there / "results"),
+             "--out", str(out), "--files", "5",
+             "--set", *(f"{name}={value!r}" for name, value in TINY.items())]  # fmt: skip
+    back = tmp_path / "back"
+    back.mkdir()
+    calls = 0
+    while calls == 0 or any("of" in path.name for path in out.iterdir()):
+        for path in out.iterdir() if out.exists() else ():
+            path.replace(back / path.name)
+        assert command.main(words) == 0
+        assert len(list(out.iterdir())) <= 5  # the results, and parts of weights
+        calls += 1
+    assert calls > 2
+    assert command.main(["gpu", "--collect", str(back), "--results", str(here)]) == 0
+    weights = there / "work" / "StatDEC-1-digits-0.safetensors"
+    assert (back / weights.name).read_bytes() == weights.read_bytes()
+    assert json.loads((here / "papers_digits.json").read_text())["rows"][0]["complete"]
+
+
+def test_a_finished_row_is_not_replaced_by_one_that_was_cut_short(tmp_path):
+    row = {"row": {"seed": 0}, "complete": True, "out": {"stop_reason": "converged"}}
+    cut = row | {"complete": False, "out": {"stop_reason": "budget"}}
+    here, there = tmp_path / "here", tmp_path / "there"
+    results.Results("papers_x", here).put(row)
+    results.Results("papers_x", there).put(cut)
+    results.merge([there / "papers_x.json"], here)
+    assert results.Results("papers_x", here).rows == [row]
+
+
+def test_peers_and_ours_stand_side_by_side(tmp_path, in_process):
+    words = options(tmp_path, dataset="digits", n=200, seeds=1, python=sys.executable,
+                    pretrain_epochs=1, epochs=1)  # fmt: skip
+    assert command.main(["peers", *words, "--methods", "IDEC", "--layers", "8", "8", "8"]) == 0
+    (ours,) = rows(tmp_path, "peers_digits")
+    assert ours["row"]["schedule"] == "1 + 1 epochs"
+    assert ours["ran"]["parameters"]["pretrain_epochs"] == 1
+    assert ours["out"]["curve"] == []  # nothing but the fit is timed
+
+
+@pytest.mark.slow
+def test_a_peer_runs_in_a_process_of_its_own(tmp_path):
+    words = options(tmp_path, dataset="digits", n=200, seeds=1, python=sys.executable)
+    assert command.main(["peers", *words, "--methods", "KMeans"]) == 0
+    (row,) = rows(tmp_path, "peers_digits")
+    assert row["out"]["acc"] > 0.5
+    assert "scikit-learn" in row["with"]["versions"]
+
+
+def test_growth_is_measured_by_one_factor_at_a_time(tmp_path, in_process):
+    words = ["scale", *options(tmp_path), "--methods", "StatDEC", "--factors", "n"]
+    assert command.main([*words, "--values", "64", "96"]) == 0
+    found = rows(tmp_path, "scale")
+    assert [row["row"]["where"] for row in found] == [{"n": n, "d": 64, "k": 10} for n in (64, 96)]
+    assert all(row["out"]["seconds"] > 0 for row in found)
+    assert costs.growth(tmp_path / "results")["StatDEC", "n"][1][0] == 96
+
+
+def test_exponents_are_slopes_of_logarithms():
+    values = np.array([10, 100, 1000])
+    assert costs.exponent(values, 3 * values**1.5) == pytest.approx(1.5)
+    assert costs.exponent([10], [1]) is None
+
+
+def test_speed_compares_with_a_loop_by_hand(tmp_path):
+    words = ["speed", *options(tmp_path, dataset="digits", n=64, rounds=1)]
+    assert command.main([*words, "--methods", "StatDEC", "--precisions", "float32"]) == 0
+    (row,) = rows(tmp_path, "speed")
+    training = row["out"]["training"]
+    assert set(training["seconds"]) == {"ours", "by_hand", "passes"}
+    # An encoder and its mirror, 64-500-500-1000-10, forward once and backward twice: at least
+    weights = 2 * (64 * 500 + 500 * 500 + 500 * 1000 + 1000 * 10)
+    assert training["flop_per_image"] > 2.5 * 2 * weights
+    assert 0 < training["share_of_peak"]["ours"] < 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["DCCS", "VariationalGMMClustering", "MMDC"])
+def test_every_method_has_its_loop(method, tmp_path):
+    words = ["speed", *options(tmp_path, dataset="digits", n=256, rounds=1), "--loader"]
+    assert command.main([*words, "--methods", method, "--precisions", "float32"]) == 0
+    (row,) = rows(tmp_path, "speed")
+    assert all(seconds > 0 for seconds in row["out"]["training"]["seconds"].values())
+
+
+def test_the_page_is_made_from_the_files(tmp_path, in_process):
+    small(tmp_path)
+    page = tmp_path / "docs"
+    assert (
+        command.main(["report", "--results", str(tmp_path / "results"), "--docs", str(page)]) == 0
+    )
+    text = (page / "results.md").read_text()
+    (row,) = rows(tmp_path, "papers_digits")
+    assert f"{row['out']['acc']:.3f}" in text
+    pictures = [path.name for path in (page / "images" / "results").iterdir()]
+    assert pictures == ["accuracy-digits-120.png"]
+    assert pictures[0] in text
+
+
+def test_earlier_files_are_read():
+    found = collect.measured()
+    settings = {(row.setting, row.data) for row in found}
+    assert {("DCCS", "digits"), ("MMDC", "digits"), ("StatDEC-1", "mnist")} <= settings
+    assert all(0 <= row.scores["acc"] <= 1 for row in found)
+    rivals = {row.setting for row in collect.measured(pattern=collect.PEERS)}
+    assert {"ClustPy IDEC", "IDEC"} <= rivals
+
+
+@pytest.mark.slow
+def test_a_row_has_a_process_of_its_own(tmp_path):
+    for folder in ("a", "b"):
+        assert small(tmp_path / folder) == 0
+    labels = [rows(tmp_path / f, "papers_digits")[0]["out"]["labels"] for f in ("a", "b")]
+    assert labels[0] == labels[1]
