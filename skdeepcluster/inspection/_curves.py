@@ -36,7 +36,7 @@ WIDE = 200
 #: Of measures: none that the first phases have, and dark enough for an axis to be read in.
 MEASURE_COLORS = ("#832db6", "#a96b59", "#717581", "#e76300")
 
-_TITLES = {CRITIC: "Wasserstein estimate (critic)", "kl": "KL", "l2": "L2", "w2": "W2"}
+_TITLES = {CRITIC: "critic's estimate", "kl": "KL", "l2": "L2", "w2": "W2"}
 
 
 class TrainingCurvesDisplay:
@@ -252,7 +252,7 @@ def _checked(metrics: Mapping | None) -> dict[str, tuple[np.ndarray, np.ndarray]
 def _draw_term(panel: "Axes", history: Sequence[dict], term: str, phases: list) -> None:
     everything = []
     for number, phase in enumerate(phases):
-        color, line = COLORS[number % len(COLORS)], LINES[number % len(LINES)]
+        color, line = _style(phases, number)
         for part in _parts(history, term, phase):
             epochs = np.array([row["epoch"] for row in part])
             values = [np.atleast_1d(row[term]).astype(float) for row in part]
@@ -267,6 +267,12 @@ def _draw_term(panel: "Axes", history: Sequence[dict], term: str, phases: list) 
     if low > 0 and high > WIDE * low:
         panel.set_yscale("log")
     panel.set_title(_TITLES.get(term, term.replace("_", " ")), fontsize=10)
+
+
+def _style(phases: list, number: int) -> tuple[str, str]:
+    """Colour and line of a phase; the last one, which counts, has the plainest."""
+    turn = len(phases) - 1 - number
+    return COLORS[turn % len(COLORS)], LINES[turn % len(LINES)]
 
 
 def _parts(history: Sequence[dict], term: str, phase: Any) -> list[list[dict]]:
@@ -307,7 +313,7 @@ def _draw_twin(panel: "Axes", measures: dict) -> "Axes":
     color = MEASURE_COLORS[0]
     every = max(1, len(epochs) // 12)
     twin.plot(epochs, values, "--", marker="o", ms=3.5, markevery=every, color=color, lw=1.2)
-    twin.set_ylabel(f"{shorten(name)} (dashed)", color=color)
+    twin.set_ylabel(f"{shorten(name)}, dashed", color=color)
     twin.tick_params(axis="y", colors=color)
     return twin
 
@@ -331,9 +337,10 @@ def _finish(panels, columns: int, history: Sequence[dict], phases: list, figure)
             panel.tick_params(labelbottom=True)
     if len(phases) < 2:
         return
+    styles = [_style(phases, number) for number in range(len(phases))]
     handles = [
-        Line2D([], [], color=COLORS[i % len(COLORS)], ls=LINES[i % len(LINES)], label=shorten(p))
-        for i, p in enumerate(phases)
+        Line2D([], [], color=color, ls=line, label=shorten(phase))
+        for (color, line), phase in zip(styles, phases, strict=True)
     ]
     place = {"fontsize": 8, "frameon": False, "title_fontsize": 8}
     if figure is None:

@@ -112,7 +112,7 @@ class EmbeddingDisplay:
         ax : matplotlib Axes, default=None
             Where to draw; None makes a figure.
         legend : bool or "auto", default="auto"
-            Whether there is a legend; "auto" is up to 20 groups.
+            Whether there is a legend; "auto" is in a new figure of up to 20 groups.
         scatter_kw : dict, default=None
             Passed to matplotlib's `scatter`.
 
@@ -256,9 +256,12 @@ class EmbeddingDisplay:
         """
         require_matplotlib(f"{type(self).__name__}.plot")
         groups = np.unique(self.labels) if self.groups is None else np.asarray(self.groups)
-        legend = len(groups) <= IN_LEGEND if legend == "auto" else legend
-        self.figure_, self.ax_ = figure_and_axes(ax, (7.2 if legend else 6.4, 5.6))
-        area = float(np.clip(12_000 / max(len(self.points), 1), 5, 36))
+        few = len(groups) <= IN_LEGEND
+        # It stands beside the axes, where the user's figure may have others.
+        legend = few and ax is None if legend == "auto" else legend
+        size = (6.4 + 0.8 * bool(legend), 5.6) if few else (9.0, 8.0)
+        self.figure_, self.ax_ = figure_and_axes(ax, size)
+        area = float(np.clip(20_000 / max(len(self.points), 1), 6, 36))
         self.scatter_, self.text_ = [], []
         for position, group in enumerate(groups):
             points = self.points[self.labels == group]
@@ -267,7 +270,7 @@ class EmbeddingDisplay:
             style = {**style, **look(position), "rasterized": True, **(scatter_kw or {})}
             self.scatter_.append(self.ax_.scatter(*points.T, **style))
             if len(points):
-                self.text_.append(_name(self.ax_, points, shorten(group)))
+                self.text_.append(_name(self.ax_, points, shorten(group), 9 if few else 7))
         names = self.axis_labels or ("", "")
         self.ax_.set(xlabel=names[0], ylabel=names[1], title=self.title or "")
         self.ax_.set_xticks([])
@@ -281,13 +284,13 @@ class EmbeddingDisplay:
         return self
 
 
-def _name(ax, points: np.ndarray, name: str):
+def _name(ax: "Axes", points: np.ndarray, name: str, size: float):
     """Write a group's name at the one of its points that is nearest to their median."""
     from matplotlib.patheffects import withStroke
 
     distance = ((points - np.median(points, axis=0)) ** 2).sum(axis=1)
     outline = [withStroke(linewidth=2.5, foreground="white")]
-    style = {"ha": "center", "va": "center", "fontsize": 9, "fontweight": "bold"}
+    style = {"ha": "center", "va": "center", "fontsize": size, "fontweight": "bold"}
     return ax.annotate(name, points[distance.argmin()], path_effects=outline, **style)
 
 

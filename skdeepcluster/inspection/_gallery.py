@@ -258,22 +258,23 @@ def draw_rows(
     # Sides of images in inches, the longer one being TILE
     high, wide = (TILE * side / max(height, width) for side in (height, width))
     text = max(TEXT, 0.25 + 0.075 * max(map(len, names)))
-    size = (n_blocks * (columns * wide + text), in_block * high + 0.3)
+    size = (n_blocks * (columns * wide + text), in_block * high * 1.07 + 0.3)
     figure, ax = figure_and_axes(ax, size)
 
     gap = max(1, round(min(height, width) / 14))
     margin = round(text / wide * (width + gap))  # pixels for the names
     block_width = columns * (width + gap) + margin
-    block_height = in_block * (height + gap)
+    row_gap = 2 * gap  # what belongs together stands closer together
+    block_height = in_block * (height + row_gap)
     whole = np.full((block_height, n_blocks * block_width, 3), 255, np.uint8)
     texts = []
     for b in range(n_blocks):
         part = slice(b * in_block, (b + 1) * in_block)
-        tiles = mosaic(rows[part], columns, gap)
+        tiles = mosaic(rows[part], columns, gap, row_gap)
         left = b * block_width + margin
         whole[: tiles.shape[0], left : left + tiles.shape[1]] = tiles
         for r, name in enumerate(names[part]):
-            middle = r * (height + gap) + (height - 1) / 2
+            middle = r * (height + row_gap) + (height - 1) / 2
             place = {"ha": "right", "va": "center", "fontsize": 9}
             texts.append(ax.text(left - 1 - margin * 0.06, middle, name, **place))
     image = ax.imshow(whole, interpolation="nearest")

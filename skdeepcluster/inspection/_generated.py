@@ -383,6 +383,8 @@ def _draw(ax: "Axes | None", rows: np.ndarray, names: list, feature_names) -> tu
     ax.set_yticks(middles, names, fontsize=tick_size(n_groups, height))
     if feature_names is not None and n_features <= 40:
         ax.set_xticks(range(n_features), [shorten(n) for n in feature_names], rotation=90)
+    else:
+        ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("feature")
     figure.colorbar(image, ax=ax, label="standard deviations from the mean")
     return figure, ax, image

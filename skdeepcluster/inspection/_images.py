@@ -163,16 +163,15 @@ def shrink(images: np.ndarray, side: int) -> np.ndarray:
     return np.stack(smaller) if smaller else np.empty((0, size[1], size[0], 3), np.uint8)
 
 
-def mosaic(rows: Sequence[np.ndarray], columns: int, gap: int = 1) -> np.ndarray:
+def mosaic(rows: Sequence[np.ndarray], columns: int, gap: int = 0, row_gap: int = 0) -> np.ndarray:
     """Tile rows of images (m, H, W, 3), uint8, m at most `columns`; what is empty is white.
 
     Returns
     -------
-    ndarray of shape (rows * (H + gap) - gap, columns * (W + gap) - gap, 3), uint8
+    ndarray of shape (rows * (H + row_gap), columns * (W + gap), 3), uint8
     """
     height, width = rows[0].shape[1:3]
-    tiles = np.full((len(rows), height + gap, columns, width + gap, 3), 255, np.uint8)
+    tiles = np.full((len(rows), height + row_gap, columns, width + gap, 3), 255, np.uint8)
     for r, images in enumerate(rows):
         tiles[r, :height, : len(images), :width] = np.moveaxis(images, 0, 1)
-    whole = tiles.reshape(len(rows) * (height + gap), columns * (width + gap), 3)
-    return whole[: len(whole) - gap, : whole.shape[1] - gap]
+    return tiles.reshape(len(rows) * (height + row_gap), columns * (width + gap), 3)

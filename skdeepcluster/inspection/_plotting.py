@@ -78,11 +78,11 @@ def figure_and_panels(
     figure = ax.figure
     place = ax.get_subplotspec()
     if place is not None:
-        grid = place.subgridspec(rows, columns, wspace=0.3, hspace=0.4)
+        grid = place.subgridspec(rows, columns, wspace=0.5, hspace=0.65)
     else:  # it was put at a place of its own
         box = ax.get_position()
         sides = {"left": box.x0, "right": box.x1, "bottom": box.y0, "top": box.y1}
-        grid = figure.add_gridspec(rows, columns, **sides, wspace=0.3, hspace=0.4)
+        grid = figure.add_gridspec(rows, columns, **sides, wspace=0.5, hspace=0.65)
     ax.set_axis_off()
     return figure, grid.subplots(squeeze=False, **subplots)
 
