@@ -15,6 +15,7 @@ from skdeepcluster.inspection._embedding import EmbeddingDisplay
 from skdeepcluster.inspection._gallery import GalleryDisplay
 from skdeepcluster.inspection._generated import InterpolationDisplay, SamplesDisplay
 from skdeepcluster.inspection._matrix import ClusterLabelDisplay
+from skdeepcluster.inspection._report import report
 from skdeepcluster.inspection._sizes import ClusterSizesDisplay
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "InterpolationDisplay",
     "SamplesDisplay",
     "TrainingCurvesDisplay",
+    "report",
 ]

@@ -14,6 +14,7 @@ from skdeepcluster.inspection._plotting import (
     LINES,
     MARKERS,
     figure_and_panels,
+    makes_figure,
     require_matplotlib,
     shorten,
 )
@@ -211,8 +212,9 @@ class TrainingCurvesDisplay:
             _draw_measures(self.axes_[-1], measures)
             if CRITIC in self.terms_:
                 self.twin_ = _draw_twin(self.axes_[self.terms_.index(CRITIC)], measures)
-        _finish(self.axes_, columns, self.history, phases, self.figure_ if ax is None else None)
-        if ax is None and self.title:
+        is_alone = makes_figure(ax)
+        _finish(self.axes_, columns, self.history, phases, self.figure_ if is_alone else None)
+        if is_alone and self.title:
             self.figure_.suptitle(self.title)
         self.ax_ = self.axes_[0]
         return self

@@ -11,7 +11,13 @@ from sklearn.utils.validation import check_array, check_consistent_length, check
 
 from skdeepcluster._validation import check_integer
 from skdeepcluster.inspection._assignments import Assignments
-from skdeepcluster.inspection._plotting import figure_and_axes, look, require_matplotlib, shorten
+from skdeepcluster.inspection._plotting import (
+    figure_and_axes,
+    look,
+    makes_figure,
+    require_matplotlib,
+    shorten,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -258,7 +264,7 @@ class EmbeddingDisplay:
         groups = np.unique(self.labels) if self.groups is None else np.asarray(self.groups)
         few = len(groups) <= IN_LEGEND
         # It stands beside the axes, where the user's figure may have others.
-        legend = few and ax is None if legend == "auto" else legend
+        legend = few and makes_figure(ax) if legend == "auto" else legend
         size = (6.4 + 0.8 * bool(legend), 5.6) if few else (9.0, 8.0)
         self.figure_, self.ax_ = figure_and_axes(ax, size)
         area = float(np.clip(20_000 / max(len(self.points), 1), 6, 36))

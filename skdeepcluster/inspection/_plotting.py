@@ -45,21 +45,41 @@ def require_matplotlib(caller: str) -> None:
         ) from error
 
 
-def figure_and_axes(ax: "Axes | None", size: tuple[float, float]) -> "tuple[Figure, Axes]":
-    """Return the axes given and their figure, or new ones of `size` in inches.
+def makes_figure(ax: "Axes | Figure | None") -> bool:
+    """Whether a display has a figure for itself: a new one, or an empty one that it was given."""
+    from matplotlib.figure import Figure
+
+    return ax is None or isinstance(ax, Figure)
+
+
+def _figure(ax: "Figure | None", size: tuple[float, float]) -> "Figure":
+    """Return a figure of `size` in inches.
 
     As with scikit-learn's displays, a new figure is one of pyplot's: `plt.show()` shows it, and a
-    notebook does. With axes given, nothing of pyplot's changes.
+    notebook does. The report gives one that pyplot does not know.
     """
-    if ax is not None:
-        return ax.figure, ax
-    import matplotlib.pyplot as plt
+    if ax is None:
+        import matplotlib.pyplot as plt
 
-    return plt.subplots(figsize=size, layout="constrained")
+        return plt.figure(figsize=size, layout="constrained")
+    ax.set_size_inches(size)
+    ax.set_layout_engine("constrained")
+    return ax
+
+
+def figure_and_axes(ax: "Axes | Figure | None", size: tuple[float, float]) -> "tuple[Figure, Axes]":
+    """Return the axes given and their figure, or new ones of `size` in inches.
+
+    With axes given, nothing of pyplot's changes.
+    """
+    if not makes_figure(ax):
+        return ax.figure, ax
+    figure = _figure(ax, size)
+    return figure, figure.subplots()
 
 
 def figure_and_panels(
-    ax: "Axes | None",
+    ax: "Axes | Figure | None",
     rows: int,
     columns: int,
     size: tuple[float, float],
@@ -69,12 +89,9 @@ def figure_and_panels(
 
     Axes given are emptied and stay as an invisible frame.
     """
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        return plt.subplots(
-            rows, columns, figsize=size, layout="constrained", squeeze=False, **subplots
-        )
+    if makes_figure(ax):
+        figure = _figure(ax, size)
+        return figure, figure.subplots(rows, columns, squeeze=False, **subplots)
     figure = ax.figure
     place = ax.get_subplotspec()
     if place is not None:
