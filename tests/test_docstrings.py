@@ -12,6 +12,7 @@ from skdeepcluster import (
     VariationalGMMClustering,
     augmentation,
     datasets,
+    inspection,
     metrics,
     networks,
     objectives,
@@ -19,7 +20,16 @@ from skdeepcluster import (
 )
 from skdeepcluster._base import DeepClusterer
 
-MODULES = [skdeepcluster, augmentation, datasets, metrics, networks, objectives, targets]
+MODULES = [
+    skdeepcluster,
+    augmentation,
+    datasets,
+    inspection,
+    metrics,
+    networks,
+    objectives,
+    targets,
+]
 PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in MODULES

@@ -124,7 +124,7 @@ function card(cluster) {
     node.replaceWith(card(cluster));
   };
   const title = element("h3", {}, "Cluster ", element("bdi", {}, cluster.name));
-  const facts = element("span", { className: "soft" }, facts_of(cluster));
+  const facts = element("span", { className: "soft" }, factsOf(cluster));
   const turner = pager(page, pages, "cluster " + cluster.name, turn);
   node.append(element("div", { className: "head" }, title, facts, turner));
   if (cluster.labels.length) node.append(labelLine(cluster));
@@ -138,7 +138,7 @@ function card(cluster) {
   return node;
 }
 
-function facts_of(cluster) {
+function factsOf(cluster) {
   const parts = [`${count(cluster.size)} rows (${percent(cluster.size / data.total)})`];
   if (cluster.confidence !== null) parts.push("mean confidence " + percent(cluster.confidence));
   return parts.join(", ");
@@ -211,7 +211,7 @@ function show() {
   if (rows.confidence) fact("confidence", percent(confidenceOf(place)));
   if (rows.next) {
     const [other, share] = rows.next[place];
-    fact("next", `${data.clusters[other].name} (${percent(share / 1000)})`);
+    fact("next probable", `${data.clusters[other].name} (${percent(share / 1000)})`);
   }
   if (rows.labels) fact("label", labelOf(place));
   byId("view").replaceChildren(box, name, facts);
