@@ -7,7 +7,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from estimators import blobs, images, quick, unconverged
-from sklearn.base import BaseEstimator
+from fixed import Fixed
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -34,24 +34,6 @@ def closed():
     """No figure of another test."""
     yield
     plt.close("all")
-
-
-class Fixed(BaseEstimator):
-    """An estimator whose answers are given."""
-
-    def __init__(self, proba=None, embedding=None, image_shape=None):
-        self.proba = proba
-        self.embedding = embedding
-        self.image_shape = image_shape
-
-    def __sklearn_is_fitted__(self):
-        return self.proba is not None
-
-    def predict_proba(self, X):
-        return np.asarray(self.proba)[: len(X)]
-
-    def transform(self, X):
-        return np.asarray(self.embedding)[: len(X)]
 
 
 def fixed(n=60, n_clusters=4, **parameters):
@@ -128,10 +110,18 @@ def test_without_matplotlib_the_error_names_the_extra(draw, monkeypatch):
         draw(None)
 
 
+def test_names_may_hold_whatever_file_names_do():
+    names = ["half\udcff", "nul\x00", "$\\frac$", "<b>", "{}", "%s", "long" * 20]
+    display = EmbeddingDisplay.from_predictions(np.random.default_rng(0).random((7, 2)), names)
+    display.figure_.canvas.draw()
+    texts = {text.get_text() for text in display.text_}
+    assert {"half\ufffd", "nul\ufffd", "<b>"} <= texts
+
+
 def test_matplotlib_is_imported_only_on_use():
     code = (
-        "import sys, skdeepcluster.inspection as i; assert 'matplotlib' not in sys.modules;"
-        "i.ClusterSizesDisplay([1], [0])"
+        "import sys, skdeepcluster.inspection as i; i.ClusterSizesDisplay([1], [0]);"
+        "assert 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -188,33 +178,26 @@ def test_gallery_shows_chosen_clusters_in_their_order_and_empty_ones():
         GalleryDisplay.from_estimator(Fixed(proba), coded(), clusters=[4])
 
 
-def test_images_are_the_same_however_they_come():
-    rng = np.random.default_rng(0)
-    X = rng.integers(0, 256, (12, 6, 5, 3)).astype(np.uint8)
-    first = np.moveaxis(X, 3, 1)
-    same = {
-        "unit": (X / 255, None),
-        "channels first": (first, None),
-        "rows": (X.reshape(12, -1), (6, 5, 3)),
-        "rows, channels first": (first.reshape(12, -1), (3, 6, 5)),
-        "lists": (X.tolist(), None),
-    }
+@pytest.mark.parametrize(
+    "come",
+    [
+        lambda X: (X / 255, None),
+        lambda X: (X.tolist(), None),
+        lambda X: (X.astype(np.int64), None),
+        lambda X: (np.moveaxis(X, 3, 1), None),
+        lambda X: (X.reshape(12, -1), (6, 5, 3)),
+        lambda X: (np.moveaxis(X, 3, 1).reshape(12, -1), (3, 6, 5)),
+    ],
+    ids=["unit", "lists", "integers", "channels first", "rows", "rows, channels first"],
+)
+def test_images_are_the_same_however_they_come(come):
+    X = np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3)).astype(np.uint8)
+    X[0, 0, :2, 0] = 0, 255  # the range of other integers is what there is of them
+    array, image_shape = come(X)
     labels = np.arange(12) % 2
-    # Integers that are not of 8 bits run from the smallest to the largest.
-    X[0, 0, 0, 0], X[0, 0, 1, 0] = 0, 255
-    same["integers"] = (X.astype(np.int64), None)
-    same["lists"] = (X.tolist(), None)
     expected = GalleryDisplay.from_predictions(X, labels).images
-    for name in ("integers", "lists"):
-        array, shape = same[name]
-        shown = GalleryDisplay.from_predictions(array, labels, image_shape=shape).images
-        np.testing.assert_array_equal(shown, expected, name)
-    first[0], same = np.moveaxis(X[0], 2, 0), {k: v for k, v in same.items() if k[0] in "ucr"}
-    same["unit"] = (X / 255, None)
-    same["rows"] = (X.reshape(12, -1), (6, 5, 3))
-    for name, (array, shape) in same.items():
-        shown = GalleryDisplay.from_predictions(array, labels, image_shape=shape).images
-        np.testing.assert_array_equal(shown, expected, name)
+    shown = GalleryDisplay.from_predictions(array, labels, image_shape=image_shape).images
+    np.testing.assert_array_equal(shown, expected)
 
 
 def test_grey_images_and_others_ranges():

@@ -16,8 +16,8 @@ from skdeepcluster.inspection._plotting import (
     figure_and_panels,
     makes_figure,
     require_matplotlib,
-    shorten,
 )
+from skdeepcluster.inspection._text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from skdeepcluster._validation import check_integer
 from skdeepcluster.inspection._assignments import Assignments
 from skdeepcluster.inspection._images import Images, images_of, mosaic
-from skdeepcluster.inspection._plotting import figure_and_axes, require_matplotlib, shorten
+from skdeepcluster.inspection._plotting import figure_and_axes, require_matplotlib
+from skdeepcluster.inspection._text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,9 @@ from skdeepcluster.inspection._images import images_of, pixel_limits
 from skdeepcluster.inspection._plotting import (
     figure_and_axes,
     require_matplotlib,
-    shorten,
     tick_size,
 )
+from skdeepcluster.inspection._text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,9 +12,9 @@ from skdeepcluster.inspection._assignments import Assignments
 from skdeepcluster.inspection._plotting import (
     figure_and_axes,
     require_matplotlib,
-    shorten,
     tick_size,
 )
+from skdeepcluster.inspection._text import shorten
 from skdeepcluster.metrics import best_map
 
 if TYPE_CHECKING:

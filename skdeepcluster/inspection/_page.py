@@ -4,14 +4,11 @@ import base64
 import hashlib
 import html
 import json
-import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-#: What text in HTML and JSON must not have: control characters, and halves of a character, which
-#: file names may hold where they are no UTF-8.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+from skdeepcluster.inspection._text import printable
 
 
 class Chart(NamedTuple):
@@ -21,11 +18,6 @@ class Chart(NamedTuple):
     caption: str
     uri: str
     is_photograph: bool  # of which dark pages keep the colours
-
-
-def printable(text: Any) -> str:
-    """Return as text what a page can hold."""
-    return _UNPRINTABLE.sub("\ufffd", str(text))
 
 
 def escape(text: Any) -> str:

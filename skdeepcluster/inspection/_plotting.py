@@ -110,13 +110,6 @@ def look(position: int) -> dict[str, str]:
     return {"color": COLORS[color], "marker": MARKERS[(color + turn) % len(MARKERS)]}
 
 
-def shorten(name: Any, length: int = 16) -> str:
-    """Return a name as text of at most `length` characters, without matplotlib's mathematics."""
-    text = " ".join(str(name).split())
-    text = text if len(text) <= length else text[: length - 1] + "…"
-    return text.replace("$", r"\$")
-
-
 def tick_size(count: int, length: float) -> float:
     """Return the size in points at which `count` labels fit side by side into `length` inches."""
     return float(np.clip(0.8 * 72 * length / max(count, 1), 4.5, 10))

@@ -20,8 +20,9 @@ from skdeepcluster._validation import check_integer, check_real
 from skdeepcluster.inspection._assignments import Assignments
 from skdeepcluster.inspection._charts import charts, mean_differences
 from skdeepcluster.inspection._images import images_of
-from skdeepcluster.inspection._page import page, printable
+from skdeepcluster.inspection._page import page
 from skdeepcluster.inspection._sheets import encode
+from skdeepcluster.inspection._text import printable
 from skdeepcluster.metrics import clustering_accuracy
 
 PACKAGES = ("skdeepcluster", "scikit-learn", "torch", "skorch", "numpy", "scipy", "Pillow")
@@ -30,7 +31,7 @@ PACKAGES = ("skdeepcluster", "scikit-learn", "torch", "skorch", "numpy", "scipy"
 LONGEST_VALUE = 300
 
 #: What images have at least, in bytes, however long the names are.
-LEAST_BUDGET = 200_000
+LEAST_BUDGET = 50_000
 
 
 def report(

@@ -11,9 +11,9 @@ from skdeepcluster.inspection._plotting import (
     COLORS,
     figure_and_panels,
     require_matplotlib,
-    shorten,
     tick_size,
 )
+from skdeepcluster.inspection._text import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
