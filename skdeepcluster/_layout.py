@@ -164,7 +164,7 @@ def make_preprocessor(
 
 def _scaling(X: np.ndarray, is_image: bool, scaling: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return shift and factor, each of shape (1,) or (D,)."""
-    low, high = _range(X)
+    low, high = value_range(X)
     if max(abs(low), abs(high)) > float(np.finfo(np.float32).max):
         raise ValueError(
             f"X has values from {low:g} to {high:g}, too large for float32: scale them first."
@@ -180,7 +180,8 @@ def _scaling(X: np.ndarray, is_image: bool, scaling: str | None) -> tuple[np.nda
     return np.full(1, low), _inverse(np.full(1, high - low))
 
 
-def _range(X: np.ndarray) -> tuple[float, float]:
+def value_range(X: np.ndarray) -> tuple[float, float]:
+    """Return the smallest and the largest number of X, without a copy of it."""
     bounds = [(X[s].min(), X[s].max()) for s in _slices(X)]
     return float(min(low for low, _ in bounds)), float(max(high for _, high in bounds))
 

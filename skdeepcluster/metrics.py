@@ -78,13 +78,29 @@ def _mapped(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarra
     check_consistent_length(y_true, y_pred)
     counts = contingency_matrix(y_true, y_pred)  # (labels, clusters)
     sizes = counts.sum(axis=1)
-    # Of the maps that are equally good by counts, the one with the largest sum of recalls: a mean
-    # recall would else depend on the order of the clusters. That sum counts less than one sample.
-    recall = counts / sizes[:, None]
-    rows, columns = linear_sum_assignment(counts + recall / (len(sizes) + 1), maximize=True)
+    rows, columns = best_map(counts)
     hits = np.zeros(len(sizes), dtype=int)
     hits[rows] = counts[rows, columns]
     return hits, sizes
+
+
+def best_map(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Map columns (clusters) to rows (labels) one-to-one, so that the counts sum to the most.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (labels, clusters), int
+        No row of zeros.
+
+    Returns
+    -------
+    rows, columns : ndarray of shape (min(labels, clusters),), int
+        Pairs, by ascending row.
+    """
+    # Of the maps that are equally good by counts, the one with the largest sum of recalls: a mean
+    # recall would else depend on the order of the clusters. That sum counts less than one sample.
+    recall = counts / counts.sum(axis=1, keepdims=True)
+    return linear_sum_assignment(counts + recall / (len(counts) + 1), maximize=True)
 
 
 def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
