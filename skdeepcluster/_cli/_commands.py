@@ -60,12 +60,12 @@ def fit(args: argparse.Namespace) -> None:
     sizes = np.bincount(model.labels_, minlength=model.n_clusters)
     print(f"{model.n_clusters} clusters of {', '.join(map(str, sizes))} rows")
     print(f"labels: {output / LABELS}\nmodel: {output / MODEL}")
-    if report:
-        write_report(model, data, output / REPORT)
     if model.net_.stopped_by_ == "max_time":
         say(f"the same command goes on for another {model.max_time:g} s")
     else:
         _clear(checkpoint)
+    if report:
+        write_report(model, data, output / REPORT)
 
 
 def predict(args: argparse.Namespace) -> None:

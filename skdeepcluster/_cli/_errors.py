@@ -17,8 +17,14 @@ DONE, USER_ERROR, USAGE_ERROR, INTERNAL_ERROR, INTERRUPTED = 0, 1, 2, 3, 130
 #: Messages longer than this are cut to their first line: some give pages of advice on code.
 LONGEST = 400
 
+
+class UserError(Exception):
+    """Something the user can put right; its text is all there is to show."""
+
+
 #: What data, files, parameters and the machine can be to blame for.
 USER_ERRORS = (
+    UserError,
     OSError,
     ValueError,  # LoadError is one
     TypeError,
@@ -26,10 +32,6 @@ USER_ERRORS = (
     MemoryError,
     CheckpointError,
 )
-
-
-class UserError(Exception):
-    """Something the user can put right; its text is all there is to show."""
 
 
 def say(text: str) -> None:
@@ -68,7 +70,7 @@ def guarded(run: Callable[[], None], *, debug: bool) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        if isinstance(error, UserError | USER_ERRORS):
+        if isinstance(error, USER_ERRORS):
             say(f"error: {one_line(error) or type(error).__name__}")
             return USER_ERROR
         hint = "" if debug else "; --debug shows where"
