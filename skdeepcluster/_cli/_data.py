@@ -84,7 +84,13 @@ def read(args: argparse.Namespace, model: Any = None) -> Data:
     UserError
         If they cannot be read.
     """
-    path = Path(args.data)
+    X, names = _read(Path(args.data), args, model)
+    if names is not None:  # what the system's encoding cannot tell becomes backslashes and digits
+        names = [name.encode(errors="backslashreplace").decode() for name in names]
+    return Data(X, names)
+
+
+def _read(path: Path, args: argparse.Namespace, model: Any) -> Data:
     if path.is_dir():
         return _read_folder(path, args, model)
     if not path.exists():

@@ -24,8 +24,7 @@ def labels_csv(proba: np.ndarray, names: list[str] | None, *, are_files: bool) -
     Returns
     -------
     bytes
-        UTF-8, with quotes where a name has commas, quotes or line ends. What the system's encoding
-        cannot tell of a file name is written as backslashes and digits.
+        UTF-8, with quotes where a name has commas, quotes or line ends.
     """
     labels, confidence = proba.argmax(axis=1), proba.max(axis=1)
     first = range(len(proba)) if names is None else [_inert(name, are_files) for name in names]
@@ -34,7 +33,7 @@ def labels_csv(proba: np.ndarray, names: list[str] | None, *, are_files: bool) -
     writer.writerow(["row" if names is None else "name", "cluster", "confidence"])
     for name, label, p in zip(first, labels.tolist(), confidence.tolist(), strict=True):
         writer.writerow([name, label, f"{p:.6g}"])
-    return text.getvalue().encode(errors="backslashreplace")
+    return text.getvalue().encode()
 
 
 def _inert(name: str, is_file: bool) -> str:
