@@ -34,6 +34,12 @@ def test_the_curve_shows_means_and_deviations_in_order():
     assert all("." not in label for label in labels)
 
 
+def test_of_equal_means_the_largest_number_is_best():
+    for numbers in ([2, 3], [3, 2]):
+        display = NClustersDisplay(n_clusters=numbers, scores=[[1.0], [1.0]])
+        assert display.plot(Figure().subplots()).best_n_clusters_ == 3
+
+
 def test_curves_share_axes_and_style_is_the_users():
     ax = Figure().subplots()
     for color in ("black", "red"):

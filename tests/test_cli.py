@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from estimators import QUICK, blobs, every_estimator, images
 from PIL import Image
+from sklearn.exceptions import ConvergenceWarning
 
 import skdeepcluster
 from skdeepcluster import DCCS, MMDC, StatDEC, VariationalGMMClustering, inspection
@@ -282,7 +283,6 @@ def test_the_same_command_goes_on_after_ctrl_c(monkeypatch, capsys):
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "interrupted: the same command goes on from found/checkpoint"
     assert os.listdir("found") == ["checkpoint"]
-    monkeypatch.setattr(StatDEC, "_preset", None)  # nothing but fit takes part
     assert fit(file) == 0
     for name in ("labels.csv", "report.html"):
         assert Path("found", name).read_bytes() == Path("whole", name).read_bytes()
@@ -367,11 +367,12 @@ def test_every_parameter_is_an_option_with_the_default_of_the_constructor(name):
         if key == "checkpoint":
             expected = "none"
         assert value == (pytest.approx(expected, rel=1e-3) if key == "crop_aspect" else expected)
-        assert key == "crop_aspect" or type(value) is type(expected)
+        assert isinstance(value, bool) == isinstance(expected, bool)
 
 
 @every_estimator
-def test_help_says_what_the_docstring_says(name, capsys):
+def test_help_says_what_the_docstring_says(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "5000")  # nothing is broken into lines
     with pytest.raises(SystemExit) as ended:
         run("fit", "--help", "--method", name.lower())
     assert ended.value.code == 0
@@ -383,7 +384,7 @@ def test_help_says_what_the_docstring_says(name, capsys):
         assert kind, parameter
         assert sentence, parameter
         assert not re.search(r"[`\\]|:math", kind + sentence)
-        if parameter not in ("callbacks",):
+        if parameter != "callbacks":
             assert " ".join(sentence.split()) in text
 
 
@@ -412,12 +413,11 @@ def test_presets_are_valid_and_fit_the_data(name, preset, shape):
         if preset == "quick":
             assert settings["max_epochs"] >= 1
             assert settings["max_time"] <= 120
-    if preset == "quick" and max(shape) < 90:
+    if preset == "quick" and shape in [(2,), (1, 8, 8), (3, 32, 32)]:
         X = np.random.default_rng(0).uniform(size=(20, *shape)).astype(np.float32)
-        small = {key: QUICK[name][key] for key in ("hidden_sizes",)}
-        limits = {"max_time": 1e-6, **small}
+        limits = {"max_time": 1e-6, "hidden_sizes": QUICK[name]["hidden_sizes"]}
         image = {"image_shape": shape} if len(shape) == 3 else {}
-        with pytest.warns(skdeepcluster._base.ConvergenceWarning):
+        with pytest.warns(ConvergenceWarning):
             CLASSES[name](2, **settings | limits, **image).fit(X.reshape(20, -1))
 
 
@@ -596,7 +596,8 @@ def test_long_messages_are_cut_to_their_first_line(monkeypatch, capsys):
 
 def test_as_a_process():
     command = [sys.executable, "-m", "skdeepcluster", "fit", "none"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "error: no such file or folder: none\n"
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from skdeepcluster._cli._errors import UserError, say
+from skdeepcluster._cli._options import parameters
 from skdeepcluster._layout import unfolded_shapes
 from skdeepcluster.datasets import load_image_folder
 from skdeepcluster.datasets._images import _image_files
@@ -128,7 +129,8 @@ def _read_folder(path: Path, args: argparse.Namespace, model: Any) -> Data:
                 f"the model is one of rows of {shape[0]} features, but {path} is a folder of images"
             )
         size, mode = shape[1:], "RGB" if shape[0] == 3 else "L"
-    bunch = load_image_folder(path, size, mode, n_jobs=-1, verbose=1)
+    verbose = int(bool(parameters(args).get("verbose", 1)))
+    bunch = load_image_folder(path, size, mode, n_jobs=-1, verbose=verbose)
     X = bunch.data
     if model is not None and X.shape[1:] not in unfolded_shapes(model._preprocess):
         X = np.moveaxis(X, -1, 1)  # fitted on (n, C, H, W)
@@ -208,11 +210,14 @@ def _checked(X: np.ndarray, path: Path) -> np.ndarray:
 
 def _read_table(path: Path, args: argparse.Namespace, model: Any) -> Data:
     frame = _frame(path)
-    missing = [name for name in [*args.drop, *filter(None, [args.names])] if name not in frame]
+    columns = {str(name): name for name in frame}  # those of a table without a head are numbers
+    missing = [name for name in [*args.drop, *filter(None, [args.names])] if name not in columns]
     if missing:
-        raise UserError(f"{path} has no column {missing[0]!r}, it has: {_listed(frame.columns)}")
-    frame = frame.drop(columns=args.drop)
-    names, frame = _split_names(frame, args.names, model)
+        raise UserError(f"{path} has no column {missing[0]!r}, it has: {_listed(columns)}")
+    frame = frame.drop(columns=[columns[name] for name in args.drop])
+    names, frame = _split_names(frame, columns.get(args.names), model)
+    if frame.size == 0:
+        raise UserError(f"{path} has no numbers")
     wanted = getattr(model, "feature_names_in_", None)
     if wanted is not None:
         missing = [name for name in wanted if name not in frame]
@@ -228,8 +233,6 @@ def _read_table(path: Path, args: argparse.Namespace, model: Any) -> Data:
     holes = [name for name in frame if frame[name].isna().any()]
     if holes:
         raise UserError(f"columns of {path} have missing values: {_listed(holes)}")
-    if frame.size == 0:
-        raise UserError(f"{path} has no numbers")
     if model is None:
         for name in frame:
             if str(name).lower() in LABELS:

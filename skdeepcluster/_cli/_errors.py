@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 
+import torch
 from sklearn.exceptions import ConvergenceWarning, DataConversionWarning
 
 from skdeepcluster import CheckpointError
@@ -30,6 +31,7 @@ USER_ERRORS = (
     TypeError,
     FloatingPointError,
     MemoryError,
+    torch.OutOfMemoryError,
     CheckpointError,
 )
 

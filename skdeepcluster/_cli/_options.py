@@ -30,7 +30,7 @@ def add_parameters(parser: argparse.ArgumentParser, method: type) -> None:
     described = describe(method)
     group = parser.add_argument_group(
         f"parameters of {method.__name__}",
-        "The same as in Python; true, false, none and tuples as 500,500 need no quotes.\n"
+        "The same as in Python; true, false, none and tuples as 500,500 or 64, need no quotes.\n"
         "What is a function in Python cannot be given here.",
     )
     for name, parameter in inspect.signature(method).parameters.items():

@@ -30,7 +30,7 @@ class NClustersDisplay:
     Attributes
     ----------
     best_n_clusters_ : int
-        The number with the highest mean; of equal ones, the first.
+        The number with the highest mean; of equal ones, the largest.
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     line_ : matplotlib Line2D
@@ -207,7 +207,7 @@ class NClustersDisplay:
         k = np.asarray(self.n_clusters)[order]
         scores = np.asarray(self.scores, dtype=float)
         means, spread = scores.mean(axis=1), scores.std(axis=1)
-        self.best_n_clusters_ = int(np.asarray(self.n_clusters)[means.argmax()])
+        self.best_n_clusters_ = int(np.asarray(self.n_clusters)[means == means.max()].max())
         style = {"color": COLOR, "marker": "o", "label": "mean of the folds", **kwargs}
         (self.line_,) = ax.plot(k, means[order], **style)
         color = self.line_.get_color()

@@ -29,7 +29,7 @@ def choose_n_clusters(
     """Choose the number of clusters from a range, without labels.
 
     This is scikit-learn's grid search over one parameter, with shuffled folds. The number with the
-    highest mean score over the folds is taken; of equal ones, the one that comes first.
+    highest mean score over the folds is taken; of equal ones, the largest.
 
     Parameters
     ----------
@@ -95,7 +95,9 @@ def choose_n_clusters(
     >>> search.best_estimator_.labels_.shape
     (300,)
     """
-    numbers = list(n_clusters)
+    # The search takes the first of equal scores. It is to be the largest number, for the fewer the
+    # clusters, the easier are they stable.
+    numbers = sorted(n_clusters, reverse=True)
     if not numbers:
         raise ValueError("n_clusters must have a number at least, got none.")
     for number in numbers:
