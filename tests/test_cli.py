@@ -121,14 +121,14 @@ def test_a_name_in_another_encoding_is_told_by_its_bytes(photographs):
     assert table(Path("found/labels.csv").read_text(encoding="utf-8"))[-1][0] == "z\\udcff.png"
 
 
-def save_npy(X):
-    np.save("data.npy", X)
-    return "data.npy"
+def save_npy(X, name="data.npy"):
+    np.save(name, X)
+    return name
 
 
-def save_npz(**arrays):
-    np.savez("data.npz", **arrays)
-    return "data.npz"
+def save_npz(name="data.npz", **arrays):
+    np.savez(name, **arrays)
+    return name
 
 
 def test_array_files_give_the_same_clusters_as_python():
@@ -138,10 +138,10 @@ def test_array_files_give_the_same_clusters_as_python():
     flat = X.reshape(40, -1)
     for file, options in (
         (save_npy(X), ()),
-        (save_npy(flat), ("--image-shape", "8,8")),
+        (save_npy(flat, "flat.npy"), ("--image-shape", "8,8")),
         (save_npz(data=X, target=np.arange(40)), ()),
-        (save_npz(anything=X), ()),
-        (save_npz(a=X, b=X[:3]), ("--array", "a")),
+        (save_npz("one.npz", anything=X), ()),
+        (save_npz("two.npz", a=X, b=X[:3]), ("--array", "a")),
     ):
         assert fit(file, "--overwrite", *options) == 0
         head, *rows = table(Path("found/labels.csv").read_text())

@@ -78,7 +78,8 @@ def value(text: str) -> Any:
 
 def describe(method: type) -> dict[str, tuple[str, str]]:
     """Return type and first sentence of each parameter in a class's docstring."""
-    lines = inspect.getdoc(method).replace("\\\n", "").splitlines()
+    # A line that goes on in the next one is not indented there.
+    lines = inspect.cleandoc(method.__doc__.replace("\\\n", "")).splitlines()
     section = _section(lines, "Parameters")
     described: dict[str, tuple[str, str]] = {}
     names: list[str] = []
