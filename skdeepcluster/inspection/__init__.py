@@ -10,6 +10,7 @@ See Also
 sklearn.metrics.ConfusionMatrixDisplay : A display of scikit-learn's.
 """
 
+from skdeepcluster.inspection._choice import NClustersDisplay
 from skdeepcluster.inspection._curves import TrainingCurvesDisplay
 from skdeepcluster.inspection._embedding import EmbeddingDisplay
 from skdeepcluster.inspection._gallery import GalleryDisplay
@@ -24,6 +25,7 @@ __all__ = [
     "EmbeddingDisplay",
     "GalleryDisplay",
     "InterpolationDisplay",
+    "NClustersDisplay",
     "SamplesDisplay",
     "TrainingCurvesDisplay",
     "report",
