@@ -75,7 +75,7 @@ sphinx_gallery_conf = {
 
 
 def leave_out_results(app, docname: str, source: list[str]) -> None:
-    """Drop the page of results from the menu where it was not made: it is made from measurements."""
+    """Drop results from the menu where their page was not made: measurements make it."""
     if docname == "index" and not (HERE / "results.md").exists():
         source[0] = source[0].replace("\nresults\n", "\n")
 
