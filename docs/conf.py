@@ -61,7 +61,6 @@ sphinx_gallery_conf = {
     "examples_dirs": "examples",
     "gallery_dirs": "gallery",
     "within_subsection_order": "FileNameSortKey",
-    "reference_url": {"skdeepcluster": None},
     "doc_module": ("skdeepcluster",),
     "backreferences_dir": None,
     "abort_on_example_error": True,

@@ -25,9 +25,9 @@ from skdeepcluster import StatDEC
 from skdeepcluster.metrics import clustering_accuracy
 
 X, y = load_digits(return_X_y=True)
-quick = {"hidden_sizes": (100, 100), "pretrain_epochs": 30, "max_epochs": 10, "tol": 0}
+quick = {"hidden_sizes": (100, 100), "pretrain_epochs": 20, "max_epochs": 8, "tol": 0}
 
-sizes = [4, 8, 16, 32]
+sizes = [2, 6, 16]
 accuracy = []
 for n_components in sizes:
     pipeline = make_pipeline(
