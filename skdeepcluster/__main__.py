@@ -1,8 +1,8 @@
-"""Command line: ``python -m skdeepcluster demo``."""
+"""Command line: ``python -m skdeepcluster``."""
 
 import sys
 
-from skdeepcluster._demo import main
+from skdeepcluster._cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

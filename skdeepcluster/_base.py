@@ -39,6 +39,9 @@ _INCIDENTAL = {"device", "compile", "callbacks", "checkpoint", "max_time", "verb
 #: are on average: more unequal than the classes of any sampling that the papers have (1:100).
 COLLAPSED = 100
 
+#: Seconds after which the quick preset ends a run, however large the rows are.
+QUICK_SECONDS = 120
+
 #: How many sizes of clusters a warning lists.
 SIZES_SHOWN = 10
 
@@ -309,6 +312,15 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         return self._embedding_dim
 
     # ------------------------------------------------------------------ what a method provides
+
+    @classmethod
+    def _preset(cls, name: str, input_shape: tuple[int, ...], n_samples: int) -> dict[str, Any]:
+        """Return parameters for inputs (d,) or (C, H, W), by the name of a preset.
+
+        "paper" are those of the paper, where they are not the defaults. "quick" makes a run of a
+        minute or two on a processor, whatever the number of rows: first a look, not a result.
+        """
+        raise NotImplementedError
 
     def _check_own_parameters(self) -> None:
         raise NotImplementedError

@@ -1,5 +1,6 @@
 """DCCS: clustering by a representation of category and style."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 from torch.nn import functional as F
 
-from skdeepcluster._base import DeepClusterer
+from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
+from skdeepcluster._training._data import n_batches
 from skdeepcluster._validation import (
     check_boolean,
     check_choice,
@@ -69,6 +71,9 @@ CROP_AREA = (0.4, 1.0)
 #: Below this side in pixels a crop would leave too few: such images are turned, in degrees, and
 #: shifted, as a share of the side, instead.
 SMALL_SIDE, SMALL_DEGREES, SMALL_SHIFT = 16, 10.0, 0.1
+
+#: Cycles of the quick preset.
+QUICK_CYCLES = 400
 
 #: Sizes of the paper's critic and discriminator, and of these and the encoder for small images.
 CRITIC_SIZES, SMALL_CRITIC_SIZES = (1024, 512), (256, 128)
@@ -723,6 +728,24 @@ class DCCS(DeepClusterer):
         )
 
     # ------------------------------------------------------------------ the base class's questions
+
+    @classmethod
+    def _preset(cls, name, input_shape, n_samples):
+        is_image = len(input_shape) == 3
+        if name == "paper":
+            photographs = is_image and input_shape[0] == 3
+            return {
+                "beta_aug": 4.0 if photographs else 2.0,
+                "beta_adv": 1.0,
+                "learning_rate": 1e-4,
+                "max_epochs": 3000,
+            }
+        large = is_image and automatic_network(input_shape) == "residual"
+        return {
+            "network": "conv" if large else "auto",
+            "max_epochs": math.ceil(QUICK_CYCLES / n_batches(n_samples, 64)),
+            "max_time": QUICK_SECONDS,
+        }
 
     def _check_own_parameters(self) -> None:
         check_sizes("hidden_sizes", self.hidden_sizes)

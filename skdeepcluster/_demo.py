@@ -271,9 +271,13 @@ def _at_least(least: int) -> Callable[[str], int]:
     return whole_number
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m skdeepcluster")
-    commands = parser.add_subparsers(dest="command", required=True)
+def add_command(commands: Any) -> None:
+    """Add the demo to the command line.
+
+    Parameters
+    ----------
+    commands : what `ArgumentParser.add_subparsers` returns
+    """
     command = commands.add_parser(
         "demo",
         help="compare the methods with KMeans",
@@ -320,12 +324,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="where the picture goes; default: skdeepcluster-demo.png",
     )
-    return parser
+    command.set_defaults(run=run)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
-    args = _parser().parse_args(argv)
+def run(args: argparse.Namespace) -> int:
+    """Run the demo and return its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
     try:
         demo(args)
     except DemoError as error:

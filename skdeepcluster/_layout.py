@@ -107,6 +107,20 @@ def check_image_shape(image_shape: Any) -> tuple[int, ...]:
     return tuple(int(side) for side in shape)
 
 
+def channels_first(image_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape (C, H, W) of what a network sees of images of a shape.
+
+    Raises
+    ------
+    ValueError
+        If no axis, or both the first and the last, can be the channels.
+    """
+    axis = channel_axis(image_shape)
+    if axis is None:
+        return (1, *image_shape)
+    return image_shape if axis == 0 else (image_shape[-1], *image_shape[:-1])
+
+
 def unfolded_shapes(preprocess: Preprocessor) -> list[tuple[int, ...]]:
     """Return the shapes in which a row may come unfolded; grey images have three."""
     shape = preprocess.input_shape
@@ -154,10 +168,7 @@ def make_preprocessor(
     if shape is None:
         input_shape, channels_last = (X.shape[1],), False
     else:
-        axis = channel_axis(shape)
-        channels_last = axis == 2
-        grey = (1, *shape)
-        input_shape = {None: grey, 0: shape, 2: (shape[-1], *shape[:-1])}[axis]
+        input_shape, channels_last = channels_first(shape), channel_axis(shape) == 2
     shift, factor = _scaling(X, is_image=shape is not None, scaling=scaling)
     return Preprocessor(input_shape, channels_last, shift, factor)
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
-from skdeepcluster._base import DeepClusterer
+from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import TRAINING_BLOCK, n_batches
 from skdeepcluster._training._kmeans import kmeans
@@ -49,6 +49,9 @@ from skdeepcluster.targets import (
     sample_mixture,
     sample_sphere,
 )
+
+#: Images, or rows, that the quick preset is trained on, each as often as it comes.
+QUICK_ROWS = 40_000
 
 #: Smallest variance of the soft assignment, in units of the squared radius of the sphere.
 MIN_VARIANCE = 1e-4
@@ -736,6 +739,18 @@ class MMDC(DeepClusterer):
         return float(-self._map(self._source(X), self._residual).astype(np.float64).mean())
 
     # ------------------------------------------------------------------ the base class's questions
+
+    @classmethod
+    def _preset(cls, name, input_shape, n_samples):
+        if name == "paper":
+            return {"batch_size": BATCH_SIZE}
+        quick = {"max_epochs": math.ceil(QUICK_ROWS / n_samples), "max_time": QUICK_SECONDS}
+        if len(input_shape) == 3:
+            quick |= {"network": "vgg", "auxiliary": None}
+        else:
+            # Fifty epochs are enough for rows of features, be they ever so few.
+            quick["max_epochs"] = min(quick["max_epochs"], MNIST.max_epochs)
+        return quick
 
     def _check_own_parameters(self) -> None:
         check_choice("targets", self.targets, ("one-hot", "random", "uniform"))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch.nn import functional as F
 
-from skdeepcluster._base import DeepClusterer
+from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._kmeans import kmeans
@@ -51,6 +51,9 @@ PAPER_LEARNING_RATE, PAPER_DECAY_STEPS = 0.01, 20_000
 #: autoencoder by the square root of the number of rows, and at least; bounds on its epochs.
 PRETRAINING_LEARNING_RATE = 0.001
 STEPS_BY_ROOT, PRETRAINING_STEPS, PRETRAINING_BOUNDS = 30, 1200, (10, 250)
+
+#: Steps of the quick preset: of pre-training, and of clustering at most.
+QUICK_PRETRAINING_STEPS, QUICK_STEPS = 600, 300
 
 #: Steps between two targets (MNIST).
 PAPER_INTERVAL = 80
@@ -631,6 +634,17 @@ class StatDEC(DeepClusterer):
         return float(-self._map(self._source(X), self._row_objective).astype(np.float64).mean())
 
     # ------------------------------------------------------------------ the base class's questions
+
+    @classmethod
+    def _preset(cls, name, input_shape, n_samples):
+        if name == "paper":
+            return {"pretraining": "paper"}
+        steps = n_batches(n_samples, 256)
+        return {
+            "pretrain_epochs": math.ceil(QUICK_PRETRAINING_STEPS / steps),
+            "max_epochs": math.ceil(QUICK_STEPS / steps),
+            "max_time": QUICK_SECONDS,
+        }
 
     def _check_own_parameters(self) -> None:
         check_integer("embedding_dim", self.embedding_dim, minimum=1)

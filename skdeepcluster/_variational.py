@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from skdeepcluster._base import DeepClusterer, _draw_seed
+from skdeepcluster._base import QUICK_SECONDS, DeepClusterer, _draw_seed
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._validation import (
@@ -41,8 +41,14 @@ START = "start"
 #: Steps, about, of a start.
 START_STEPS = 200
 
+#: Steps and hidden layers of the quick preset.
+QUICK_STEPS, QUICK_SIZES = 1000, (128, 128)
+
 #: Schedule of the augmentation loss: from which epoch on, which weight.
 PAPER_LAMBDA_AUG = ((0, 0.01), (40, 0.5), (80, 1.0))
+
+#: That of the likelihood for colour images.
+PAPER_COLOUR_RECONS = ((0, 0.5), (40, 0.1))
 
 #: Size of an image for which the likelihood has the weight 1.
 MNIST_PIXELS = 784
@@ -782,6 +788,34 @@ class VariationalGMMClustering(DeepClusterer):
         return int(value)
 
     # ------------------------------------------------------------------ the base class's questions
+
+    @classmethod
+    def _preset(cls, name, input_shape, n_samples):
+        if name == "quick":
+            return {
+                "hidden_sizes": QUICK_SIZES,
+                "n_init": 1,
+                "max_epochs": math.ceil(QUICK_STEPS / n_batches(n_samples, 100)),
+                "max_time": QUICK_SECONDS,
+            }
+        paper = {
+            "lambda_aug": "paper",
+            "aug_weights": (1.0, 1.0),
+            "augmented_elbo": False,
+            "n_init": 1,
+        }
+        if len(input_shape) == 1:
+            toy = {"network": "toy"} if input_shape == (2,) else {}
+            return paper | toy | {"learning_rate": 1e-4}
+        if input_shape[0] == 1:  # MNIST
+            return paper | {"network": "conv", "augmentation": "rotation", "lambda_recons": 1.0}
+        return paper | {  # CIFAR-10
+            "network": "conv",
+            "augmentation": "affine",
+            "lambda_recons": PAPER_COLOUR_RECONS,
+            "batch_size": 30,
+            "learning_rate": 1e-4,
+        }
 
     def _check_own_parameters(self) -> None:
         if self.embedding_dim != "auto":

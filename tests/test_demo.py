@@ -11,7 +11,8 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from skdeepcluster import _demo
-from skdeepcluster._demo import IMAGES_PER_CLUSTER, main, mosaic
+from skdeepcluster._cli import main
+from skdeepcluster._demo import IMAGES_PER_CLUSTER, mosaic
 from skdeepcluster.metrics import clustering_accuracy
 
 METHODS = dict(_demo.METHODS)
