@@ -35,13 +35,14 @@ confidence = model.predict_proba(images)  # (1797, 10), rows sum to one
 of_cluster = np.eye(10)[model.labels_] == 1  # (1797, 10)
 surest = np.argsort(-confidence, axis=0)[:12]  # (12, 10)
 doubtful = np.argsort(np.where(of_cluster, confidence, 2), axis=0)[:8]
+tiles = np.pad(images, [(0, 0), (1, 1), (1, 1)])  # (1797, 10, 10): a border between them
 
 fig, axes = plt.subplots(1, 2, width_ratios=[12, 8], figsize=(8, 4.4), layout="constrained")
 for ax, rows, title in zip(
     axes, (surest, doubtful), ("most confident", "least confident"), strict=True
 ):
-    ax.imshow(np.vstack([np.hstack(images[rows[:, k]]) for k in range(10)]), cmap="gray_r")
-    ax.set(xticks=[], yticks=np.arange(10) * 8 + 3.5, yticklabels=range(10), title=title)
+    ax.imshow(np.vstack([np.hstack(tiles[rows[:, k]]) for k in range(10)]), cmap="gray_r")
+    ax.set(xticks=[], yticks=np.arange(10) * 10 + 4.5, yticklabels=range(10), title=title)
 axes[0].set_ylabel("cluster")
 plt.show()
 

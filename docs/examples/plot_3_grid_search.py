@@ -20,13 +20,13 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from skdeepcluster import StatDEC
 from skdeepcluster.metrics import acc_scorer, ari_scorer, nmi_scorer
 
-X, y = load_digits(return_X_y=True)  # (1797, 64)
+X, y = load_digits(n_class=5, return_X_y=True)  # (901, 64)
 quick = {"hidden_sizes": (100, 100), "pretrain_epochs": 15, "max_epochs": 6, "tol": 0}
 scoring = {"ACC": acc_scorer, "NMI": nmi_scorer, "ARI": ari_scorer}
 
 search = GridSearchCV(
-    StatDEC(n_clusters=10, image_shape=(8, 8), random_state=0, **quick),
-    {"embedding_dim": [2, 5, 10], "lam": [0.1, 0.9]},
+    StatDEC(n_clusters=5, image_shape=(8, 8), random_state=0, **quick),
+    {"embedding_dim": [3, 5, 10], "lam": [0.1, 0.9]},
     scoring=scoring,
     refit="NMI",
     cv=StratifiedKFold(2, shuffle=True, random_state=0),

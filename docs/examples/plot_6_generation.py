@@ -26,7 +26,8 @@ print(np.bincount(model.labels_, minlength=4))
 def show(lines, title):
     """Draw rows of images."""
     _, ax = plt.subplots(figsize=(6, 0.5 * len(lines) + 0.5), layout="constrained")
-    ax.imshow(np.vstack([np.hstack(line) for line in lines]), cmap="gray_r")
+    lines = [np.hstack(np.pad(line, [(0, 0), (1, 1), (1, 1)])) for line in lines]
+    ax.imshow(np.vstack(lines), cmap="gray_r")
     ax.set(xticks=[], yticks=[], title=title)
     plt.show()
 

@@ -28,20 +28,18 @@ print(np.bincount(y))
 # %%
 # Cluster
 # -------
-# As many clusters as classes, and half as many again: with a few to spare, rare classes have a
-# better chance of one of their own, and large ones are cut in pieces. Clusters beyond the number of
-# classes count as wrong, so the two accuracies fall: a person would join them.
+# With so few images a network has little to learn from: trained as briefly as here it stays behind
+# KMeans. Compare with it always.
 
 quick = {"hidden_sizes": (200, 200), "pretrain_epochs": 40, "max_epochs": 20, "tol": 0}
 models = {
     "KMeans": KMeans(10, n_init=10, random_state=0).fit(X.reshape(len(X), -1)),
     "StatDEC": StatDEC(10, random_state=0, **quick).fit(X),
-    "StatDEC, 15 clusters": StatDEC(15, random_state=0, **quick).fit(X),
 }
 for name, model in models.items():
     acc = clustering_accuracy(y, model.labels_)
     balanced = balanced_clustering_accuracy(y, model.labels_)
-    print(f"{name:20} ACC {acc:.3f}, balanced ACC {balanced:.3f}")
+    print(f"{name:8} ACC {acc:.3f}, balanced ACC {balanced:.3f}")
 
 # %%
 # Look at each class
@@ -54,7 +52,7 @@ fig, (above, below) = plt.subplots(
 above.bar(range(10), np.bincount(y), color="tab:gray")
 above.set_ylabel("images")
 for i, (name, model) in enumerate(models.items()):
-    below.bar(np.arange(10) + 0.27 * (i - 1), class_recall(y, model.labels_), 0.25, label=name)
+    below.bar(np.arange(10) + 0.4 * i - 0.2, class_recall(y, model.labels_), 0.38, label=name)
 below.set(xlabel="digit", ylabel="recall", xticks=range(10), ylim=(0, 1.35))
-below.legend(ncols=3, loc="upper center")
+below.legend(ncols=2, loc="upper center")
 plt.show()

@@ -62,9 +62,9 @@ model = StatDEC(
 parts = model.net_.module_.parts.detach().cpu().relu().numpy()
 centres = model.inverse_transform(model.cluster_centers_)  # (10, 8, 8)
 fig, (above, below) = plt.subplots(2, figsize=(7, 2.2), layout="constrained")
-above.imshow(np.hstack(parts.reshape(-1, 8, 8)), cmap="gray_r")
+above.imshow(np.hstack(np.pad(parts.reshape(-1, 8, 8), [(0, 0), (1, 1), (1, 1)])), cmap="gray_r")
 above.set(xticks=[], yticks=[], title="parts")
-below.imshow(np.hstack(centres), cmap="gray_r")
+below.imshow(np.hstack(np.pad(centres, [(0, 0), (1, 1), (1, 1)])), cmap="gray_r")
 below.set(xticks=[], yticks=[], title="centres")
 plt.show()
 
