@@ -572,7 +572,7 @@ class StatDEC(DeepClusterer):
 
         References
         ----------
-        The decoder of [1]_, section III-B, with the statistics of eq. 6 as far as it has them.
+        StatDEC, section III-B: the decoder, with the statistics of eq. 6 as far as it has them.
 
         Examples
         --------
@@ -623,7 +623,7 @@ class StatDEC(DeepClusterer):
 
         References
         ----------
-        [1]_, eqs. 1 to 5.
+        StatDEC, eqs. 1 to 5.
 
         Examples
         --------

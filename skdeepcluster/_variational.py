@@ -398,8 +398,7 @@ class VariationalGMMClustering(DeepClusterer):
     aug_weights : (float, float), default=(1.0, 0.25)
         Weights of the two terms of :math:`L_{aug}` within it; the paper's are 1 and 1, or with 0
         for one of them those of Table V.
-    augmentation : "auto", None, "strokes", "rotation", "brightness", "affine" or callable, \
-default="auto"
+    augmentation : "auto", None, str or callable, default="auto"
         How :math:`\hat x` is made. "rotation" turns by up to 3 degrees (the paper's MNIST),
         "brightness" adds up to 0.2 to an image and makes its pixels black or white at random
         (Fashion-MNIST), "affine" shifts by up to 0.2 of the side, turns by up to 3 degrees, shears

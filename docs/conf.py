@@ -1,0 +1,84 @@
+"""How Sphinx builds the documentation; CONTRIBUTING.md says by which command."""
+
+import sys
+from pathlib import Path
+
+import skdeepcluster
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_extensions"))
+
+project = "skdeepcluster"
+author = "The skdeepcluster developers"
+copyright = author
+version = release = skdeepcluster.__version__
+
+extensions = [
+    "docstrings",
+    "mathml",
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "examples"]
+templates_path = ["_templates"]
+
+# ---------------------------------------------------------------- reference
+
+autosummary_generate = True
+# A module's public names are those of its __all__, wherever they are defined
+autosummary_ignore_module_all = False
+autosummary_imported_members = True
+autodoc_typehints = "none"  # the docstrings have them, with shapes
+numpydoc_show_class_members = False
+
+# ---------------------------------------------------------------- pages
+
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+html_math_renderer = "mathml"
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skdeepcluster"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "navbar_end": ["theme-switcher"],
+    "footer_end": [],
+    "show_prev_next": False,
+    "header_links_before_dropdown": 6,
+}
+# The gallery and the front page need no menu of their own at the side
+html_sidebars = {"index": [], "results": []}
+
+# ---------------------------------------------------------------- gallery
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "within_subsection_order": "FileNameSortKey",
+    "doc_module": ("skdeepcluster",),
+    "backreferences_dir": None,
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "write_computation_times": False,
+    "min_reported_time": 1e9,  # on whose machine?
+    "download_all_examples": False,
+    "remove_config_comments": True,
+    "image_srcset": ["2x"],
+}
+
+
+def leave_out_results(app, docname: str, source: list[str]) -> None:
+    """Drop results from the menu where their page was not made: measurements make it."""
+    if docname == "index" and not (HERE / "results.md").exists():
+        source[0] = source[0].replace("\nresults\n", "\n")
+
+
+def setup(app) -> None:
+    """Connect what stands above."""
+    app.connect("source-read", leave_out_results)
