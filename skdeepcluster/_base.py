@@ -28,7 +28,9 @@ from skdeepcluster._layout import (
 )
 from skdeepcluster._training import CLUSTERING, ClusteringNet, Preprocessor, TensorSource
 from skdeepcluster._training._checkpoint import fingerprint
+from skdeepcluster._training._data import make_source
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
+from skdeepcluster._training._group import agree
 from skdeepcluster._training._seeding import seeded
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
 
@@ -138,8 +140,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             raise ValueError(f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}.")
         preprocess = make_preprocessor(X, row_shape, self.image_shape, self.scaling)
         device = resolve_device(self.device)
-        seed = _draw_seed(self.random_state)
-        source = TensorSource(X, preprocess, device)
+        seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess))
+        source = make_source(X, preprocess, device)
         with seeded(seed, device):
             net = self._make_net(
                 preprocess.input_shape,
@@ -164,7 +166,20 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self._collect()
         net.trim_for_prediction()
         self.labels_ = self._map(source, self._assign).argmax(axis=1)
+        net.leave_group()
         return net
+
+    def _alike(self, X: np.ndarray, preprocess: Preprocessor) -> dict[str, object]:
+        """Return what processes that share a run must have in common, in words."""
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in _INCIDENTAL}
+        rows = X[:: max(1, len(X) // 16)] if isinstance(X, np.ndarray) else X[:16]
+        numbers = [rows, preprocess.shift, preprocess.factor]
+        params.pop("random_state", None)  # the first process's counts
+        return {
+            "shape of X": X.shape,
+            "rows of X": fingerprint(type(self).__name__, {"rows": numbers}, X[:1]),
+            "parameters": fingerprint(type(self).__name__, params, X[:0]),
+        }
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Assign rows to the most probable cluster.
@@ -423,7 +438,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 f"X has rows of shape {row_shape}, but the estimator was fitted on rows of "
                 f"shape {' or '.join(map(str, shapes))}."
             )
-        return TensorSource(X, self._preprocess, self.net_.device)
+        return make_source(X, self._preprocess, self.net_.device)
 
     def _map(self, source: TensorSource, function: Callable, cost: int | None = None) -> np.ndarray:
         result = self.net_.map_rows(source, function, cost).cpu().numpy()

@@ -311,7 +311,9 @@ class MMDCNet(ClusteringNet):
         """Give rows the means of the clusters that k-means finds, whatever their sizes."""
         with self.autocast():
             z = self._embeddings()
-        labels = kmeans(z, self.n_clusters, self.seed, REFINEMENT_RESTARTS).labels_
+        labels = self.on_main(
+            lambda: kmeans(z, self.n_clusters, self.seed, REFINEMENT_RESTARTS).labels_
+        )
         previous = self.component_[self.index_].cpu().numpy()
         index = match_labels(labels.astype(np.int64), previous, self.n_clusters)
         self.change_ = float((index != previous).mean())
@@ -351,7 +353,10 @@ class MMDCNet(ClusteringNet):
 
     def _auxiliary_terms(self, x: Tensor) -> dict[str, Tensor]:
         with self.autocast():
-            return self.auxiliary_(self.features, x, self.views.crop)
+            return self.auxiliary_(self._shared_features, x, self.views.crop)
+
+    def _shared_features(self, x: Tensor) -> Tensor:
+        return self.all_rows(self.features, x)
 
     def _clustering_step(self, batch: Batch) -> dict[str, Tensor]:
         index = self.index_[batch.index]
@@ -368,7 +373,7 @@ class MMDCNet(ClusteringNet):
     def _augmented_output(self, x: Tensor) -> Tensor:
         x = self.views.augment(x)
         with self.autocast():
-            return self.output(x)
+            return self.all_rows(self.output, x)
 
     @torch.no_grad()
     def _cost(self, x: Tensor, targets: Tensor) -> Callable[[], np.ndarray]:
@@ -376,7 +381,7 @@ class MMDCNet(ClusteringNet):
         training = self.module_.training
         self._switch(False)
         with self.autocast():
-            z = self.compiled(self.embed)(x)
+            z = self.all_rows(self.compiled(self.embed), x)
         self._switch(training)
         exact = "donot_use_mm_for_euclid_dist"
         return _to_host(torch.cdist(z.float(), targets, compute_mode=exact))
@@ -415,7 +420,7 @@ class MMDCNet(ClusteringNet):
         super().fit_loop(X, y, epochs, **fit_params)
         z = self._embeddings()
         if self.targets == "uniform":
-            centers = kmeans(z, self.n_clusters, self.seed).cluster_centers_
+            centers = self.on_main(lambda: kmeans(z, self.n_clusters, self.seed).cluster_centers_)
             self.assignment_.means.copy_(torch.as_tensor(centers))
         else:
             self.target_sizes_ = self._target_sizes().cpu().numpy()

@@ -227,9 +227,8 @@ class VariationalGMMNet(ClusteringNet):
         x, augmented = batch.x, None
         if self.augment is not None:
             augmented = self.augment(x)
-        terms = self.compiled(self._objective)(
-            x, augmented, self.weights_["recons"], self.weights_["aug"]
-        )
+        weights = self.weights_["recons"], self.weights_["aug"]
+        terms = self.mean_over_rows(self.compiled(self._objective), x, augmented, *weights)
         self.descend(terms["loss"], batch, self.optimizer_)
         return {name: term.detach() for name, term in terms.items()}
 

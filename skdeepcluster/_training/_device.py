@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from skdeepcluster._training._group import current_group
+
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -13,8 +15,17 @@ def resolve_device(device: str) -> torch.device:
     Raises
     ------
     ValueError
-        If the name is unknown to torch, or the device is not available.
+        If the name is unknown to torch, or the device is not available, or not this process's in
+        `data_parallel`.
     """
+    group = current_group()
+    if group is not None:
+        if device in ("auto", group.device.type, str(group.device)):
+            return group.device
+        raise ValueError(
+            f"in data_parallel this process's device is {str(group.device)!r}, got "
+            f"device={device!r}: pass 'auto'."
+        )
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
