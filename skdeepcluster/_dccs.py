@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
+from skdeepcluster._incremental import IncrementalMixin
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._validation import (
     check_boolean,
@@ -400,7 +401,7 @@ class FeatureAugmentation:
         return feature_dropout(feature_noise(x, self.noise), self.dropout)
 
 
-class DCCS(DeepClusterer):
+class DCCS(IncrementalMixin, DeepClusterer):
     r"""Clustering by a category-style representation.
 
     An encoder maps a row to :math:`z = (z_c, z_s)`: a softmax :math:`z_c` over the clusters, and a
@@ -503,6 +504,9 @@ class DCCS(DeepClusterer):
         Bound of the epochs. An epoch has each row once in an encoder's step.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with what was fitted: from its weights with
+        its scaling. Parameters that shape the networks must be as they were; others may change.
     batch_size : int, default=64
         Rows in a step of the critic or the encoder, or all rows where there are fewer.
     learning_rate : float, default=0.001
@@ -609,6 +613,7 @@ class DCCS(DeepClusterer):
         scaling="auto",
         max_epochs=50,
         max_time=None,
+        warm_start=False,
         batch_size=64,
         learning_rate=0.001,
         device="auto",
@@ -652,6 +657,7 @@ class DCCS(DeepClusterer):
         self.scaling = scaling
         self.max_epochs = max_epochs
         self.max_time = max_time
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.device = device

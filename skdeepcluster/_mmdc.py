@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skdeepcluster._base import DeepClusterer
+from skdeepcluster._layout import value_range
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import TRAINING_BLOCK, n_batches
 from skdeepcluster._training._kmeans import kmeans
@@ -287,7 +288,9 @@ class MMDCNet(ClusteringNet):
             points, index = sample_sphere(n, self.embedding_dim), torch.arange(n)
             component = torch.zeros(n, dtype=torch.int64)
         else:
-            means = mixture_means(self.targets, self.n_clusters, self.embedding_dim)
+            means = self.assignment_.means.cpu().clone()
+            if not self.warm_:
+                means = mixture_means(self.targets, self.n_clusters, self.embedding_dim)
             points, component, index = sample_mixture(means, n, self.sigma, self.weights)
             self.assignment_.means.copy_(means)
         self._keep(points=points, component=component, index=index)
@@ -552,6 +555,10 @@ class MMDC(DeepClusterer):
         up to four times as many, for 1500 steps in all.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with what was fitted: from its weights and means, with
+        targets drawn anew, with
+        its scaling. Parameters that shape the networks must be as they were; others may change.
     batch_size : int or "auto", default="auto"
         Largest batch. "auto" is 128, but of few images less, down to 32, for about fifty steps an
         epoch. Few rows make smaller batches in any case: an epoch has eight steps at least. The
@@ -666,6 +673,7 @@ class MMDC(DeepClusterer):
         scaling="auto",
         max_epochs="auto",
         max_time=None,
+        warm_start=False,
         batch_size="auto",
         learning_rate="auto",
         decay_after="auto",
@@ -697,6 +705,7 @@ class MMDC(DeepClusterer):
         self.scaling = scaling
         self.max_epochs = max_epochs
         self.max_time = max_time
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.decay_after = decay_after
@@ -805,7 +814,7 @@ class MMDC(DeepClusterer):
         X, row_shape = super()._check_X(X, reset)
         shape = row_shape if self.image_shape is None else tuple(self.image_shape)
         if reset and self.scaling is None and self._jitters(shape):
-            low, high = float(X.min()), float(X.max())
+            low, high = value_range(X)
             if low < 0 or high > 1:
                 raise ValueError(
                     f"augmentation={self.augmentation!r} changes the colours of images in [0, 1], "

@@ -165,24 +165,27 @@ class StatDECNet(ClusteringNet):
         """Place the centres by k-means on the embeddings, when clustering begins."""
         if self.phase_.name != CLUSTERING:
             return
+        if not self.warm_:
+            self._place_centers()
+        self.previous_ = None
+        self.refresh_target()
+
+    def _place_centers(self) -> None:
         z = self.map_rows(self.source_, lambda x: self.module_.encode(x).float()).cpu().numpy()
         if not np.isfinite(z).all():
             raise FloatingPointError(
                 "embeddings are not finite when clustering begins. A shorter pre-training or "
                 "precision='float32' may help."
             )
-        start = self.on_main(partial(kmeans, z, self.n_clusters, self.seed)).cluster_centers_
-        del z  # before the targets, which are as large
+        start = self.on_main(lambda: kmeans(z, self.n_clusters, self.seed).cluster_centers_)
         with torch.no_grad():
             self.assignment_.centers.copy_(torch.as_tensor(start))
-        self.previous_ = None
-        self.refresh_target()
 
     def _mean_square(self) -> float:
         step = max(1, len(self.source_) // POWER_ROWS)
         indices = torch.arange(0, len(self.source_), step)
         total = sum(
-            self.source_[index].square().flatten(1).mean(dim=1).double().sum().item()
+            self.source_[index].square().flatten(1).mean(dim=1).cpu().double().sum().item()
             for index in indices.split(256)  # not all at once: rows may be large
         )
         return total / len(indices) or 1.0
@@ -408,6 +411,10 @@ class StatDEC(DeepClusterer):
         Bound of the clustering phase.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with what was fitted: from its weights and centres, without
+        pre-training, with
+        its scaling. Parameters that shape the networks must be as they were; others may change.
     batch_size : int, default=256
         Largest batch. An epoch has eight steps at least, so that few rows make smaller batches.
     learning_rate : float, default=0.001
@@ -510,6 +517,7 @@ class StatDEC(DeepClusterer):
         scaling="auto",
         max_epochs=150,
         max_time=None,
+        warm_start=False,
         batch_size=256,
         learning_rate=0.001,
         device="auto",
@@ -540,6 +548,7 @@ class StatDEC(DeepClusterer):
         self.scaling = scaling
         self.max_epochs = max_epochs
         self.max_time = max_time
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.device = device

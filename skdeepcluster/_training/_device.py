@@ -1,6 +1,7 @@
 """Which device and which precision a run uses."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -64,6 +65,27 @@ def has_bfloat16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+@contextmanager
+def explained(device: torch.device) -> Iterator[None]:
+    """Say what to do where MPS lacks an operator that a network or a distortion needs.
+
+    Raises
+    ------
+    RuntimeError
+        In place of torch's NotImplementedError there.
+    """
+    try:
+        yield
+    except NotImplementedError as error:
+        if device.type != "mps":
+            raise
+        raise RuntimeError(
+            f"torch has no such operation on device='mps': {error} Pass device='cpu', or set the "
+            "environment variable PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, which does "
+            "that one on the CPU."
+        ) from error
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from skdeepcluster._training import _checkpoint, _progress
 from skdeepcluster._training._data import Batch, BatchIterator, TensorSource
-from skdeepcluster._training._device import autocast, is_available
+from skdeepcluster._training._device import autocast, explained, is_available
 from skdeepcluster._training._group import Group, shared_group
 from skdeepcluster._training._interrupt import Interrupt, deferred_interrupt
 from skdeepcluster._training._seeding import random_state, set_random_state
@@ -94,7 +94,22 @@ class ClusteringNet(NeuralNet):
     interrupt_ = Interrupt()
     #: The processes that the run is shared out among; None where there is but one.
     group_: Group | None = None
-    _transient = ("iterator_", "interrupt_", "source_", "compiled_", "terms_", "phases_", "group_")
+    #: Whether the run goes on from the weights of another, and epochs that were before it.
+    warm_ = False
+    epochs_before_ = 0
+    start_: "ClusteringNet | None" = None
+    #: Whether the run is one epoch of a piece of the data, with others to follow.
+    one_epoch_ = False
+    _transient = (
+        "iterator_",
+        "interrupt_",
+        "source_",
+        "compiled_",
+        "terms_",
+        "phases_",
+        "group_",
+        "start_",
+    )
 
     def __init__(
         self,
@@ -296,7 +311,8 @@ class ClusteringNet(NeuralNet):
         first, last = group.share(n_chunks) if shared else (0, n_chunks)
         out, start = None, first * size
         for x, n_valid in source.chunks(cost, first, last):
-            y = function(x)[:n_valid]
+            with explained(self.device):
+                y = function(x)[:n_valid]
             if out is None:
                 shape = (len(source), *y.shape[1:])
                 out = y.new_zeros(shape) if shared else y.new_empty(shape)
@@ -367,17 +383,62 @@ class ClusteringNet(NeuralNet):
         """Run from where the net stands to the end of the last phase."""
         if not self.initialized_:
             self.initialize()
+        if self.warm_:
+            self._take_start()
         self._join()
         with deferred_interrupt() as self.interrupt_:
             try:
                 self.notify("on_train_begin", X=X, y=y)
-                self.fit_loop(X)
+                with explained(self.device):
+                    self.fit_loop(X)
                 self.notify("on_train_end", X=X, y=y)
             finally:
                 _progress.close(self.callbacks_)
             if self._any(self.interrupt_.requested)[0]:  # it came after the last step
                 raise KeyboardInterrupt
         return self
+
+    def go_on_from(self, net: "ClusteringNet", epochs: int = 0) -> None:
+        """Let the run begin with the weights of a fitted net, and with clustering at once.
+
+        Parameters
+        ----------
+        net : ClusteringNet
+        epochs : int, default=0
+            Epochs that count as done, for schedules. With 1 and more the run takes over the
+            optimisers' states, too, where `net` has kept them.
+        """
+        self.warm_, self.start_, self.epochs_before_ = True, net, epochs
+
+    def _take_start(self) -> None:
+        """Copy the weights of the net that the run goes on from.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit.
+        """
+        advice = "fit with the parameters that shape it as they were, or with warm_start=False."
+        before = self.start_
+        if set(before._modules) != set(self._modules):
+            raise ValueError(
+                f"the last fit had the networks {sorted(before._modules)}, this one would have "
+                f"{sorted(self._modules)}: {advice}"
+            )
+        for name in self._modules:
+            module, state = getattr(self, name + "_"), getattr(before, name + "_").state_dict()
+            shapes = [
+                {key: tuple(value.shape) for key, value in s.items()}
+                for s in (state, module.state_dict())
+            ]
+            for key in sorted(shapes[0].keys() | shapes[1].keys()):
+                old, new = (s.get(key) for s in shapes)
+                if old != new:
+                    raise ValueError(
+                        f"the network {name!r} had {key!r} of shape {old} in the last fit, and "
+                        f"would have {new}: {advice}"
+                    )
+            module.load_state_dict(state)
 
     def _join(self) -> None:
         """Share the run with the other processes, if there are such."""
@@ -405,10 +466,13 @@ class ClusteringNet(NeuralNet):
         self.checkpointed_at_ = time.monotonic()
         self.iterator_ = self.get_iterator(X, training=True)
         self.phases_ = self.phases()
+        if self.warm_ or self.one_epoch_:
+            self.phases_ = [phase for phase in self.phases_ if phase.name == CLUSTERING]
         resumed = self._resume()
         while not self.finished_:
             if not resumed:
                 self._configure_phase()
+                self._take_optimizers()
                 self._set_training(True)
                 self.begin_phase()
                 self._copy_main()
@@ -416,7 +480,21 @@ class ClusteringNet(NeuralNet):
             while not self._phase_is_over():
                 self._run_epoch()
             self._leave_phase()
+        if self.one_epoch_:
+            self.optimizer_states_ = {
+                name: _on_cpu(getattr(self, name + "_").state_dict()) for name in self._optimizers
+            }
         return self
+
+    def _take_optimizers(self) -> None:
+        """Go on with the optimisers' states of the net before, where it has kept them."""
+        states = getattr(self.start_, "optimizer_states_", {}) if self.epochs_before_ else {}
+        for name, state in states.items():
+            optimizer = getattr(self, name + "_")
+            rates = [group["lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(copy.deepcopy(state))
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Take the epoch's steps, or those that remain of it."""
@@ -631,6 +709,17 @@ class ClusteringNet(NeuralNet):
         self.iterator_.load_state_dict(state["iterator"])
         self.load_method_state(state["method"])
         set_random_state(state["random"], self.device)
+
+
+def _on_cpu(value: object) -> object:
+    """Copy what an optimiser's state holds to the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {key: _on_cpu(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on_cpu(v) for v in value)
+    return value
 
 
 def _plain(value: object) -> object:
