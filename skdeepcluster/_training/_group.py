@@ -29,6 +29,7 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
     ----------
     accelerator : accelerate.Accelerator or None, default=None
         None makes one. It says which device is the process's: with ``device="auto"`` fits use it.
+        Anything with its `process_index`, `num_processes` and `device` will do.
 
     Yields
     ------
@@ -61,15 +62,20 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
 
     Examples
     --------
-    A program for ``accelerate launch --num_processes 2 program.py``; started by itself it is the
-    only process:
+    In a program for ``accelerate launch --num_processes 2 program.py`` nothing need be passed. Here
+    is one process by itself:
 
+    >>> from types import SimpleNamespace
+    >>> import torch
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import StatDEC, data_parallel
+    >>> alone = SimpleNamespace(process_index=0, num_processes=1, device=torch.device("cpu"))
     >>> X, _ = make_blobs(60, centers=3, random_state=0)
     >>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 0}
-    >>> with data_parallel():  # doctest: +SKIP
+    >>> with data_parallel(alone):
     ...     model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
+    >>> model.labels_.shape
+    (60,)
     """
     if accelerator is None:
         from accelerate import Accelerator
