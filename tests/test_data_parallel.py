@@ -6,6 +6,7 @@ import os
 import socket
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from turns import together
 
 from skdeepcluster._training._group import Group
 from skdeepcluster._training._shares import Share
+
+Adam = torch.optim.Adam
 
 pytestmark = unconverged
 
@@ -195,9 +198,19 @@ LONG = {
 }
 
 
+def calm(name):
+    """Return an Adam that does not make much of gradients that are but rounding.
+
+    Those of the critic's biases cancel, and Adam divides by their size: one rounding more or less
+    is a step there, whatever the number of processes.
+    """
+    return partial(Adam, eps=1e-3) if name == "DCCS" else Adam
+
+
 def check(case, size, monkeypatch):
     name, data, params = case
     X = data()
+    monkeypatch.setattr(torch.optim, "Adam", calm(name))
 
     def fit(rank=0):
         return quick(name, n_clusters=3, random_state=0, **params).fit(X)
@@ -331,6 +344,7 @@ def _process(rank, size, port, name, directory):
     }
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    torch.optim.Adam = calm(name)
     from skdeepcluster import data_parallel
 
     with data_parallel():
@@ -346,7 +360,7 @@ def _process(rank, size, port, name, directory):
 SMALL_RUN = {"max_epochs": 2}
 
 
-def check_processes(name, size, directory):
+def check_processes(name, size, directory, monkeypatch):
     pytest.importorskip("accelerate")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -361,6 +375,7 @@ def check_processes(name, size, directory):
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * size
+    monkeypatch.setattr(torch.optim, "Adam", calm(name))
     one = quick(name, n_clusters=3, random_state=0, **SMALL_RUN).fit(blobs(91))
     term = "reconstruction" if name == "StatDEC" else "loss"
     for rank in range(size):
@@ -371,12 +386,12 @@ def check_processes(name, size, directory):
             )
 
 
-def test_two_processes_by_gloo(tmp_path):
-    check_processes("StatDEC", 2, tmp_path)
+def test_two_processes_by_gloo(tmp_path, monkeypatch):
+    check_processes("StatDEC", 2, tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
 @every_estimator
 @pytest.mark.parametrize("size", [2, 3])
-def test_processes_by_gloo(name, size, tmp_path):
-    check_processes(name, size, tmp_path)
+def test_processes_by_gloo(name, size, tmp_path, monkeypatch):
+    check_processes(name, size, tmp_path, monkeypatch)

@@ -14,6 +14,18 @@ from skdeepcluster import StatDEC, _rows
 
 pytestmark = unconverged
 
+#: Short runs: what is compared is bits.
+SHORT = {
+    "StatDEC": {"layerwise_epochs": 0, "pretrain_epochs": 1, "max_epochs": 1},
+    "DCCS": {"max_epochs": 1},
+    "MMDC": {"max_epochs": 2},
+    "VariationalGMMClustering": {"max_epochs": 1},
+}
+
+
+def short(name, **params):
+    return quick(name, random_state=0, **{"n_clusters": 3, **SHORT[name], **params})
+
 
 class Items(Dataset):
     """Items by number, as something that `form` makes of a row; counts how often each is read."""
@@ -62,26 +74,28 @@ def assert_alike(model, other, X, dataset):
 @pytest.mark.parametrize("kind", ["array", "image"])
 def test_a_dataset_is_the_array_of_its_items(name, kind):
     X = blobs(dtype=np.float32) if kind == "array" else images(60, 6, 5, 3)
-    model = quick(name, n_clusters=3, random_state=0).fit(X)
+    model = short(name).fit(X)
     dataset = Items(X, lambda row: (torch.from_numpy(row), "a label"))
-    assert_alike(model, quick(name, n_clusters=3, random_state=0).fit(dataset), X, dataset)
+    assert_alike(model, short(name).fit(dataset), X, dataset)
 
 
 @pytest.mark.parametrize(
-    "dataset",
+    ("dataset", "dtype"),
     [
-        lambda X: Fetched(X),
-        lambda X: TensorDataset(torch.from_numpy(X)),
-        lambda X: Subset(Items(np.concatenate([X[::-1], X])), range(len(X), 2 * len(X))),
-        Stream,
+        (Fetched, "float64"),
+        (lambda X: TensorDataset(torch.from_numpy(X)), "float32"),
+        (lambda X: Subset(Items(np.concatenate([X, X])), range(len(X), 2 * len(X))), "int16"),
+        (Stream, "float64"),
+        (Stream, "uint8"),
+        (Items, ">f4"),
+        (Items, "bool"),
     ],
 )
-@pytest.mark.parametrize("dtype", ["float64", "float32", "int16", "uint8"])
 def test_kinds_of_datasets(dataset, dtype):
     X = (10 * blobs() + 128).clip(0, 255).astype(dtype)
-    model = quick("StatDEC", n_clusters=3, random_state=0).fit(X)
+    model = short("StatDEC").fit(X)
     given = dataset(X)
-    assert_alike(model, quick("StatDEC", n_clusters=3, random_state=0).fit(given), X, given)
+    assert_alike(model, short("StatDEC").fit(given), X, given)
 
 
 @every_estimator
@@ -89,14 +103,14 @@ def test_a_memory_map_is_an_array(name, tmp_path):
     X = blobs(dtype=np.float32)
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    model = quick(name, n_clusters=3, random_state=0).fit(X)
-    assert_alike(model, quick(name, n_clusters=3, random_state=0).fit(mapped), X, mapped)
+    model = short(name).fit(X)
+    assert_alike(model, short(name).fit(mapped), X, mapped)
 
 
 @pytest.mark.parametrize("kind", [Items, Fetched])
 def test_prediction_reads_each_item_once(kind):
     X = blobs()
-    model = quick("StatDEC", n_clusters=3, random_state=0).fit(X)
+    model = short("StatDEC").fit(X)
     dataset = kind(X)
     model.predict(dataset)
     # The first is looked at, and checked as one row, before.
@@ -106,7 +120,7 @@ def test_prediction_reads_each_item_once(kind):
 
 def test_of_8_bit_images_nothing_is_read_before_training():
     dataset = Items(images())
-    model = quick("StatDEC", n_clusters=2, layerwise_epochs=0, pretrain_epochs=0, max_epochs=0)
+    model = short("StatDEC", n_clusters=2, pretrain_epochs=0, max_epochs=0)
     model.fit(dataset)
     # k-means, target, labels; a mean square of some
     assert max(dataset.reads[i] for i in range(1, 60)) <= 4
@@ -114,7 +128,7 @@ def test_of_8_bit_images_nothing_is_read_before_training():
 
 def test_a_run_on_a_dataset_goes_on_from_the_checkpoint_of_the_array(tmp_path):
     X = blobs()
-    model = quick("StatDEC", n_clusters=3, random_state=0, checkpoint=tmp_path)
+    model = short("StatDEC", checkpoint=tmp_path)
     first = model.fit(X).labels_
     dataset = Items(X)
     assert_array_equal(model.fit(dataset).labels_, first)
@@ -125,7 +139,7 @@ def test_the_file_of_a_stream_goes_with_the_call(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(_rows, "_BLOCK", 64)
     X = blobs()
-    model = quick("StatDEC", n_clusters=3, random_state=0).fit(Stream(X))
+    model = short("StatDEC").fit(Stream(X))
     assert_array_equal(model.predict(Stream(X)), model.labels_)
     assert list(tmp_path.iterdir()) == []
 
@@ -144,7 +158,7 @@ def test_a_stream_that_cannot_be_kept_names_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **kwargs: Full())
     with pytest.raises(OSError, match=f"{tmp_path}.* after 0 rows: No space left"):
-        quick("StatDEC", n_clusters=3).fit(Stream(blobs()))
+        short("StatDEC").fit(Stream(blobs()))
 
 
 class Endless(Dataset):
@@ -176,12 +190,12 @@ def with_row(value):
 )
 def test_what_is_no_dataset_of_rows_is_refused(X, error, message):
     with pytest.raises(error, match=message):
-        quick("StatDEC", n_clusters=3, random_state=0).fit(X)
+        short("StatDEC").fit(X)
 
 
 def test_rows_of_another_shape_than_in_fit_are_refused():
     X = images(60, 6, 4)
-    model = quick("StatDEC", n_clusters=2, random_state=0).fit(X)
+    model = short("StatDEC", n_clusters=2).fit(X)
     with pytest.raises(ValueError, match=r"rows of shape \(4, 6\)"):
         model.predict(Items(images(10, 4, 6)))
     with pytest.raises(ValueError, match="X has 5 features, but StatDEC is expecting 24"):
@@ -192,9 +206,7 @@ def test_rows_of_another_shape_than_in_fit_are_refused():
 def test_feature_names_are_forgotten():
     pd = pytest.importorskip("pandas")
     X = blobs()
-    model = quick("StatDEC", n_clusters=3, random_state=0).fit(
-        pd.DataFrame(X, columns=list("abcd"))
-    )
+    model = short("StatDEC").fit(pd.DataFrame(X, columns=list("abcd")))
     model.fit(Items(X))
     assert not hasattr(model, "feature_names_in_")
     assert isinstance(model, StatDEC)

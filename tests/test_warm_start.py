@@ -13,6 +13,19 @@ import skdeepcluster
 
 pytestmark = unconverged
 
+#: Short runs: how they go on is looked at, not how well they end.
+SHORT = {
+    "StatDEC": {"layerwise_epochs": 0, "pretrain_epochs": 1, "max_epochs": 1},
+    "DCCS": {"max_epochs": 1},
+    "MMDC": {"max_epochs": 2},
+    "VariationalGMMClustering": {"max_epochs": 2},
+}
+
+
+def short(name, **params):
+    return quick(name, random_state=0, **{"n_clusters": 3, **SHORT[name], **params})
+
+
 incremental = pytest.mark.parametrize("name", [n for n in sorted(QUICK) if has(n, "partial_fit")])
 
 
@@ -31,7 +44,7 @@ def weights(model):
 @every_estimator
 def test_no_epoch_more_changes_nothing(name):
     X = blobs()
-    model = quick(name, n_clusters=3, random_state=0, warm_start=True).fit(X)
+    model = short(name, warm_start=True).fit(X)
     labels, embedding = model.labels_, model.transform(X)
     model.set_params(max_epochs=0).fit(X)
     assert_array_equal(model.labels_, labels)
@@ -43,7 +56,7 @@ def test_no_epoch_more_changes_nothing(name):
 @every_estimator
 def test_training_goes_on_where_it_stood(name):
     X = blobs()
-    model = quick(name, n_clusters=3, random_state=0, warm_start=True).fit(X)
+    model = short(name, warm_start=True).fit(X)
     before = weights(model)
     model.set_params(max_epochs=1, learning_rate=1e-9).fit(X)
     after = weights(model)
@@ -58,26 +71,26 @@ def test_training_goes_on_where_it_stood(name):
 @every_estimator
 def test_without_warm_start_a_fit_begins_anew(name):
     X = blobs()
-    model = quick(name, n_clusters=3, random_state=0)
+    model = short(name)
     first, second = model.fit(X).transform(X), model.fit(X).transform(X)
     assert_array_equal(first, second)
 
 
 def test_rows_may_be_others_in_number_but_not_in_shape():
     X = blobs()
-    model = quick("StatDEC", n_clusters=3, random_state=0, warm_start=True).fit(X)
+    model = short("StatDEC", warm_start=True).fit(X)
     assert model.fit(X[:50]).labels_.shape == (50,)
     with pytest.raises(ValueError, match="X has 3 features, but StatDEC is expecting 4"):
         model.fit(X[:, :3])
     assert model.n_features_in_ == 4
-    model = quick("StatDEC", n_clusters=2, random_state=0, warm_start=True).fit(images())
+    model = short("StatDEC", n_clusters=2, warm_start=True).fit(images())
     with pytest.raises(ValueError, match=r"rows of shape \(4, 6\)"):
         model.fit(images(60, 4, 6))
 
 
 def test_the_scaling_stays():
     X = blobs()
-    model = quick("StatDEC", n_clusters=3, random_state=0, warm_start=True).fit(X)
+    model = short("StatDEC", warm_start=True).fit(X)
     same = model.transform(X[:5])
     model.set_params(max_epochs=0).fit(X[40:] * 2 + 1)
     assert_array_equal(model.transform(X[:5]), same)
@@ -87,7 +100,7 @@ def test_the_scaling_stays():
 @pytest.mark.parametrize("changed", [{"n_clusters": 4}, {"hidden_sizes": (8, 8, 8)}])
 def test_other_networks_are_refused(name, changed):
     X = blobs()
-    model = quick(name, n_clusters=3, random_state=0, warm_start=True).fit(X)
+    model = short(name, warm_start=True).fit(X)
     labels = model.labels_
     with pytest.raises(ValueError, match=r"of shape .* in the last fit, and would have"):
         model.set_params(**changed).fit(X)
@@ -96,7 +109,7 @@ def test_other_networks_are_refused(name, changed):
 
 def test_a_loaded_estimator_goes_on(tmp_path):
     X = blobs()
-    model = quick("StatDEC", n_clusters=3, random_state=0, warm_start=True).fit(X)
+    model = short("StatDEC", warm_start=True).fit(X)
     model.save(tmp_path / "model")
     loaded = skdeepcluster.load(tmp_path / "model")
     assert_array_equal(loaded.fit(X).transform(X), model.fit(X).transform(X))
@@ -104,8 +117,7 @@ def test_a_loaded_estimator_goes_on(tmp_path):
 
 def test_a_checkpoint_of_the_first_run_is_not_the_answer_to_the_second(tmp_path):
     X = blobs()
-    params = {"n_clusters": 3, "random_state": 0, "warm_start": True, "checkpoint": tmp_path}
-    model = quick("StatDEC", **params).fit(X)
+    model = short("StatDEC", warm_start=True, checkpoint=tmp_path).fit(X)
     first = model.transform(X)
     again = pickle.loads(pickle.dumps(model))
     second = model.fit(X).transform(X)
@@ -125,7 +137,7 @@ def test_methods_with_something_of_each_row_have_no_partial_fit():
 @incremental
 def test_pieces_are_learnt_from(name):
     X = blobs(240)
-    model = quick(name, n_clusters=3, random_state=0)
+    model = short(name)
     for _ in range(3):
         for piece in np.split(X, 2):
             assert model.partial_fit(piece) is model
@@ -157,7 +169,7 @@ def quick_groups(X):
 @incremental
 def test_optimisers_go_on_also_after_a_pickle(name):
     X = blobs()
-    model = quick(name, n_clusters=3, random_state=0).partial_fit(X)
+    model = short(name).partial_fit(X)
     other = pickle.loads(pickle.dumps(model))
     assert_array_equal(model.partial_fit(X).transform(X), other.partial_fit(X).transform(X))
     steps = {
@@ -171,7 +183,7 @@ def test_optimisers_go_on_also_after_a_pickle(name):
 @incremental
 def test_a_piece_may_be_small_but_not_the_first_one(name):
     X = blobs()
-    model = quick(name, n_clusters=3, random_state=0)
+    model = short(name)
     with pytest.raises(ValueError, match="n_samples=2 should be >= n_clusters=3"):
         model.partial_fit(X[:2])
     assert not hasattr(model, "net_")
@@ -181,7 +193,7 @@ def test_a_piece_may_be_small_but_not_the_first_one(name):
 @incremental
 def test_pieces_that_do_not_fit_change_nothing(name):
     X = blobs()
-    model = quick(name, n_clusters=3, random_state=0).partial_fit(X)
+    model = short(name).partial_fit(X)
     before = model.transform(X)
     with pytest.raises(ValueError, match="is expecting 4"):
         model.partial_fit(X[:, :2])

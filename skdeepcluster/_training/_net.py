@@ -435,8 +435,8 @@ class ClusteringNet(NeuralNet):
                 old, new = (s.get(key) for s in shapes)
                 if old != new:
                     raise ValueError(
-                        f"the network {name!r} had {key!r} of shape {old} in the last fit, and "
-                        f"would have {new}: {advice}"
+                        f"the network {name!r} had {key!r} of shape {old or '(none)'} in the last "
+                        f"fit, and would have {new or '(none)'}: {advice}"
                     )
             module.load_state_dict(state)
 
