@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from estimators import QUICK, blobs, every_estimator, images, quick, unconverged
+from estimators import blobs, every_estimator, images, quick, unconverged
 from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
@@ -164,18 +164,25 @@ def test_gradients_and_statistics_are_those_of_the_whole_batch(n, size, monkeypa
 
 # ------------------------------------------------------------------ whole fits
 
+BRIEF = {"layerwise_epochs": 0, "pretrain_epochs": 2, "max_epochs": 2}
 CASES = {
-    "StatDEC": ["StatDEC", lambda: blobs(91), {}],
-    "DCCS": ["DCCS", lambda: blobs(91), {}],
-    "MMDC": ["MMDC", lambda: blobs(91), {}],
-    "VariationalGMMClustering": ["VariationalGMMClustering", lambda: blobs(91), {}],
-    "StatDEC, vae": ["StatDEC", lambda: blobs(91), {"network": "vae"}],
+    "StatDEC": ["StatDEC", lambda: blobs(91), {"pretrain_epochs": 2, "max_epochs": 2}],
+    # The game of encoder and critic makes of a difference of 1e-7 in X one of 1e-3 in the second
+    # epoch, in one process as in several: the first epoch, of 40 steps, is what can be compared.
+    "DCCS": ["DCCS", lambda: blobs(91), {"max_epochs": 1}],
+    "MMDC": ["MMDC", lambda: blobs(91), {"max_epochs": 5}],
+    "VariationalGMMClustering": [
+        "VariationalGMMClustering",
+        lambda: blobs(91),
+        {"max_epochs": 3},
+    ],
+    "StatDEC, vae": ["StatDEC", lambda: blobs(91), {"network": "vae", **BRIEF}],
     "VariationalGMMClustering, starts": [
         "VariationalGMMClustering",
         lambda: blobs(91),
-        {"n_init": 2, "init_epochs": 2, "max_epochs": 4},
+        {"n_init": 2, "init_epochs": 1, "max_epochs": 2},
     ],
-    "DCCS, decoder": ["DCCS", lambda: blobs(91), {"information": "decoder"}],
+    "DCCS, decoder": ["DCCS", lambda: blobs(91), {"information": "decoder", "max_epochs": 1}],
 }
 LONG = {
     "StatDEC, cnn": ["StatDEC", lambda: images(61, 8, 8, 3), {"network": "cnn"}],
@@ -188,7 +195,7 @@ LONG = {
         lambda: blobs(91),
         {"posterior_mass": 0.9},
     ],
-    "DCCS, conv": ["DCCS", lambda: images(61, 8, 8, 3), {"max_epochs": 2}],
+    "DCCS, conv": ["DCCS", lambda: images(61, 8, 8, 3), {"max_epochs": 1}],
     "MMDC, rotation": [
         "MMDC",
         lambda: images(61, 8, 8, 3),
@@ -240,12 +247,12 @@ def test_several_fit_what_one_fits(case, size, monkeypatch):
 
 
 def test_batches_of_fewer_rows_than_processes(monkeypatch):
-    check(["StatDEC", lambda: blobs(9), {"layerwise_epochs": 0}], 3, monkeypatch)
+    check(["StatDEC", lambda: blobs(9), BRIEF], 3, monkeypatch)
 
 
 def test_a_seed_is_agreed_on(monkeypatch):
     X = blobs()
-    many = together(2, lambda rank: quick("StatDEC", n_clusters=3).fit(X), monkeypatch)
+    many = together(2, lambda rank: quick("StatDEC", n_clusters=3, **BRIEF).fit(X), monkeypatch)
     assert numbers(many[0]) == numbers(many[1])
 
 
@@ -287,11 +294,11 @@ def test_progress_is_shown_once(monkeypatch, capsys):
     X = blobs()
     together(
         2,
-        lambda rank: quick("StatDEC", n_clusters=3, random_state=0, verbose=2).fit(X),
+        lambda rank: quick("StatDEC", n_clusters=3, random_state=0, verbose=2, **BRIEF).fit(X),
         monkeypatch,
     )
     lines = [line for line in capsys.readouterr().out.splitlines() if "clustering epoch" in line]
-    assert len(lines) == QUICK["StatDEC"]["max_epochs"]
+    assert len(lines) == BRIEF["max_epochs"]
 
 
 @pytest.mark.parametrize(
@@ -357,7 +364,7 @@ def _process(rank, size, port, name, directory):
     torch.distributed.destroy_process_group()
 
 
-SMALL_RUN = {"max_epochs": 2}
+SMALL_RUN = {"max_epochs": 1}
 
 
 def check_processes(name, size, directory, monkeypatch):
