@@ -176,6 +176,8 @@ CASES = {
         lambda: blobs(91),
         {"max_epochs": 3},
     ],
+    # Several batches of inference, which are shared out, too.
+    "StatDEC, many rows": ["StatDEC", lambda: blobs(2500), {**BRIEF, "pretrain_epochs": 1}],
     "StatDEC, vae": ["StatDEC", lambda: blobs(91), {"network": "vae", **BRIEF}],
     "VariationalGMMClustering, starts": [
         "VariationalGMMClustering",
