@@ -10,6 +10,7 @@ from skdeepcluster._mmdc import MMDC
 from skdeepcluster._persistence import LoadError
 from skdeepcluster._statdec import StatDEC
 from skdeepcluster._training._checkpoint import CheckpointError
+from skdeepcluster._training._group import data_parallel
 from skdeepcluster._variational import VariationalGMMClustering
 
 __version__ = "0.1.0.dev0"
@@ -20,6 +21,7 @@ __all__ = [
     "LoadError",
     "StatDEC",
     "VariationalGMMClustering",
+    "data_parallel",
     "load",
 ]
 

@@ -18,6 +18,7 @@ from sklearn.base import (
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from skdeepcluster import _persistence
 from skdeepcluster._layout import (
@@ -26,14 +27,17 @@ from skdeepcluster._layout import (
     make_preprocessor,
     unfolded_shapes,
 )
+from skdeepcluster._rows import DatasetRows, spooled, tensor_dtype
 from skdeepcluster._training import CLUSTERING, ClusteringNet, Preprocessor, TensorSource
 from skdeepcluster._training._checkpoint import fingerprint
+from skdeepcluster._training._data import make_source
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
+from skdeepcluster._training._group import agree
 from skdeepcluster._training._seeding import seeded
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
 
 #: Parameters that do not shape the result of a run, and so not the name of its checkpoint.
-_INCIDENTAL = {"device", "compile", "callbacks", "checkpoint", "max_time", "verbose"}
+_INCIDENTAL = {"device", "compile", "callbacks", "checkpoint", "max_time", "verbose", "warm_start"}
 
 #: A run has collapsed where the largest cluster is more than this many times as large as the others
 #: are on average: more unequal than the classes of any sampling that the papers have (1:100).
@@ -44,12 +48,6 @@ QUICK_SECONDS = 120
 
 #: How many sizes of clusters a warning lists.
 SIZES_SHOWN = 10
-
-#: Dtypes that torch selects rows from; arrays of others are copied.
-_TENSOR_DTYPES = {
-    np.dtype(name)
-    for name in ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
-}
 
 
 class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -79,7 +77,9 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         ----------
         X : array-like of shape (n, d), (n, H, W), (n, H, W, C) or (n, C, H, W)
             Feature vectors, or images; images may also come as rows of shape (n, d) with
-            `image_shape`. Any real dtype; float32, float64 and 8-bit images are not copied.
+            `image_shape`. Any real dtype; float32, float64 and 8-bit images are not copied, and
+            memory maps stay on the disk. Or a :class:`torch.utils.data.Dataset` of such rows or
+            images, or of tuples that begin with one: see Notes.
         y : None
             Ignored.
 
@@ -114,6 +114,14 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         -----
         A `fit` that raises leaves the estimator as it was, fitted or not.
 
+        A dataset gives what the array of its items would give, for `fit` as for `predict` and the
+        others. Items of one shape and dtype are read by number when they are wanted (several at
+        once by ``__getitems__``, where the dataset has it), and none is kept: each epoch reads all
+        of them, and ``scaling="auto"`` reads them once or twice before (of 8-bit images nothing).
+        The same number must give the same item always. An
+        :class:`~torch.utils.data.IterableDataset` has no numbers: it is read once to its end, into
+        a temporary file that goes with the call.
+
         Examples
         --------
         >>> from sklearn.datasets import make_blobs
@@ -134,15 +142,25 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self._warn_about(net)
         return self
 
-    def _fit(self, X: Any) -> ClusteringNet:
+    def _fit(self, X: Any, one_epoch: bool = False) -> ClusteringNet:
+        """Fit to X, or go on with one epoch of it where X is a piece of the data."""
         self._check_parameters()
-        X, row_shape = self._check_X(X, reset=True)
-        if len(X) < self.n_clusters:
+        fitted = hasattr(self, "net_")
+        start = self.net_ if fitted and (one_epoch or self.warm_start) else None
+        X, row_shape = self._check_X(X, reset=start is None)
+        if len(X) < self.n_clusters and (start is None or not one_epoch):
             raise ValueError(f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}.")
-        preprocess = make_preprocessor(X, row_shape, self.image_shape, self.scaling)
+        if start is None:
+            preprocess = make_preprocessor(X, row_shape, self.image_shape, self.scaling)
+        else:
+            preprocess = self._preprocess
+            self._check_row_shape(row_shape)
         device = resolve_device(self.device)
-        seed = _draw_seed(self.random_state)
-        source = TensorSource(X, preprocess, device)
+        seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess))
+        if start is not None and one_epoch:
+            seed = (seed + self.n_iter_) % 2**31  # not the same noise for each piece
+        source = make_source(X, preprocess, device)
+        path = None if one_epoch else self._checkpoint_path(X, row_shape, seed, start)
         with seeded(seed, device):
             net = self._make_net(
                 preprocess.input_shape,
@@ -153,21 +171,42 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 batch_size=self.batch_size,
                 compile=self.compile,
                 max_time=self.max_time,
-                checkpoint=self._checkpoint_path(X, row_shape, seed),
+                checkpoint=path,
                 callbacks=self.callbacks,
                 verbose=self.verbose,
             )
+            if one_epoch:
+                net.one_epoch_, net.max_epochs = True, 1
+            if start is not None:
+                net.go_on_from(start, self.n_iter_ if one_epoch else 0)
             net.fit(source)
         self._preprocess = preprocess
-        self._row_shape = row_shape or X.shape[1:]
+        if start is None:
+            self._row_shape = row_shape or X.shape[1:]
         self.net_ = net
         rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+        if start is not None and one_epoch:
+            before = self.history_
+            rows = [*before, *({**row, "epoch": len(before) + row["epoch"]} for row in rows)]
         self.history_ = rows
         self.n_iter_ = sum(row["phase"] == CLUSTERING for row in rows)
         self._collect()
         net.trim_for_prediction()
         self.labels_ = self._map(source, net.assign).argmax(axis=1)
+        net.leave_group()
         return net
+
+    def _alike(self, X: np.ndarray, preprocess: Preprocessor) -> dict[str, object]:
+        """Return what processes that share a run must have in common, in words."""
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in _INCIDENTAL}
+        rows = X[:: max(1, len(X) // 16)] if isinstance(X, np.ndarray) else X[:16]
+        numbers = [rows, preprocess.shift, preprocess.factor]
+        params.pop("random_state", None)  # the first process's counts
+        return {
+            "shape of X": X.shape,
+            "rows of X": fingerprint(type(self).__name__, {"rows": numbers}, X[:1]),
+            "parameters": fingerprint(type(self).__name__, params, X[:0]),
+        }
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Assign rows to the most probable cluster.
@@ -381,6 +420,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         check_choice("scaling", self.scaling, ("auto", None))
         check_choice("precision", self.precision, PRECISIONS)
         check_boolean("compile", self.compile)
+        check_boolean("warm_start", self.warm_start)
         if not isinstance(self.device, str):
             raise TypeError(
                 f"device must be a string such as 'auto' or 'cpu', got {self.device!r}."
@@ -397,19 +437,27 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     def _check_X(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """Validate rows and return them as (n, D), and the shape that an image had."""
+        if isinstance(X, DataLoader):
+            raise TypeError("X must be an array or a dataset, got a DataLoader: pass its dataset.")
+        if isinstance(X, IterableDataset):
+            X = spooled(X)
+        elif isinstance(X, Dataset):
+            rows = DatasetRows(X)
+            validate_data(self, rows[:1], reset=reset)
+            return rows, rows.row_shape
         X, row_shape = flatten_rows(X)
         X = validate_data(self, X, reset=reset, ensure_min_samples=1)
-        if X.dtype.kind not in "biuf":
-            raise ValueError(f"X must be of real numbers, got the dtype {X.dtype}.")
-        if X.dtype.newbyteorder("=") not in _TENSOR_DTYPES:
-            exact = X.dtype.kind in "bu" and X.dtype.itemsize <= 2
+        dtype = tensor_dtype(X.dtype)
+        if dtype != X.dtype.newbyteorder("="):
             with np.errstate(over="ignore"):  # what float64 cannot hold is refused below
-                X = X.astype(np.float32 if exact else np.float64)
+                X = X.astype(dtype)
         if not X.dtype.isnative or any(stride < 0 for stride in X.strides):
             X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
         return X, row_shape
 
-    def _checkpoint_path(self, X: np.ndarray, row_shape: tuple | None, seed: int) -> Path | None:
+    def _checkpoint_path(
+        self, X: np.ndarray, row_shape: tuple | None, seed: int, start: ClusteringNet | None
+    ) -> Path | None:
         if self.checkpoint is None:
             return None
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in _INCIDENTAL}
@@ -417,6 +465,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if self.random_state is not None:
             params["random_state"] = seed
         params["row_shape"] = row_shape  # images and features may be the same numbers
+        if start is not None:  # the same call goes on from elsewhere
+            params["start"] = [getattr(start, module + "_") for module in start._modules]
         name = type(self).__name__
         return Path(self.checkpoint) / f"{name}-{fingerprint(name, params, X)}.checkpoint"
 
@@ -425,13 +475,16 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _source(self, X: Any) -> TensorSource:
         check_is_fitted(self)
         X, row_shape = self._check_X(X, reset=False)
+        self._check_row_shape(row_shape)
+        return make_source(X, self._preprocess, self.net_.device)
+
+    def _check_row_shape(self, row_shape: tuple[int, ...] | None) -> None:
         shapes = unfolded_shapes(self._preprocess)
         if row_shape is not None and row_shape not in shapes:
             raise ValueError(
                 f"X has rows of shape {row_shape}, but the estimator was fitted on rows of "
                 f"shape {' or '.join(map(str, shapes))}."
             )
-        return TensorSource(X, self._preprocess, self.net_.device)
 
     def _map(self, source: TensorSource, function: Callable, cost: int | None = None) -> np.ndarray:
         result = self.net_.map_rows(source, function, cost).cpu().numpy()

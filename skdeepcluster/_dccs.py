@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
+from skdeepcluster._incremental import IncrementalMixin
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._validation import (
@@ -44,6 +45,7 @@ from skdeepcluster.networks import (
 )
 from skdeepcluster.networks._encoders import COLOR_CHANNELS
 from skdeepcluster.networks._probe import probe
+from skdeepcluster.networks._whole_batch import own_rows, whole_batch
 from skdeepcluster.objectives import (
     augmentation_divergence,
     category_style_prior,
@@ -177,7 +179,7 @@ class DCCSNet(ClusteringNet):
         n = len(self.source_)
         size = max(2, len(batch.x), min(self.batch_size, n))  # a batch may hold one row more
         wanted = size * (1 + self.n_critic) - len(batch.x)
-        drawn = self.source_[torch.randint(n, (wanted,), device=self.source_.rows.device)]
+        drawn = self.source_[torch.randint(n, (wanted,), device=self.source_.index_device)]
         more, rows = drawn.split([size - len(batch.x), size * self.n_critic])
         return torch.cat([batch.x, more]), rows
 
@@ -189,7 +191,7 @@ class DCCSNet(ClusteringNet):
     def _train_critic(self, rows: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         # The encoder stands still meanwhile: one pass serves all steps.
         with torch.no_grad(), self.autocast():
-            z = self.module_.latent(rows)  # (n_critic m, e)
+            z = self.all_rows(self.module_.latent, rows)  # (n_critic m, e)
         prior = self._prior(len(z))
         epsilon = torch.rand(len(z), 1, device=z.device)
         between = epsilon * z + (1 - epsilon) * prior
@@ -198,19 +200,25 @@ class DCCSNet(ClusteringNet):
         for z_t, prior_t, between_t in zip(
             z.split(m), prior.split(m), between.split(m), strict=True
         ):
-            value, value_prior = self.critic_(torch.cat([z_t, prior_t])).split(m)
-            penalty = gradient_penalty(self.critic_.input_gradient(between_t))
-            estimate = -critic_loss(value, value_prior)
-            self.descend(self.penalty_weight * penalty - estimate, batch, self.critic_optimizer_)
-            sums.append(torch.stack([estimate.detach(), penalty.detach()]))
+            terms = self.mean_over_rows(self._critic_objective, z_t, prior_t, between_t)
+            self.descend(terms.pop("loss"), batch, self.critic_optimizer_)
+            sums.append(torch.stack([term.detach() for term in terms.values()]))
         estimate, penalty = torch.stack(sums).mean(dim=0)
         return {"wasserstein": estimate, "gradient_penalty": penalty}
+
+    def _critic_objective(self, z, prior, between) -> dict[str, torch.Tensor]:
+        """Compute the objective of the critic (eq. 11)."""
+        value, value_prior = self.critic_(torch.cat([z, prior])).split(len(z))
+        penalty = gradient_penalty(self.critic_.input_gradient(between))
+        estimate = -critic_loss(value, value_prior)
+        loss = self.penalty_weight * penalty - estimate
+        return {"loss": loss, "wasserstein": estimate, "gradient_penalty": penalty}
 
     def _train_encoder(self, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
         augmented = self.augment(x) if self.beta_aug and self.augment is not None else None
         self.critic_.requires_grad_(False)  # it only judges here
         try:
-            terms = self.compiled(self._objective)(x, augmented)
+            terms = self.mean_over_rows(self.compiled(self._objective), x, augmented)
             self.descend(terms["loss"], batch, self.encoder_optimizer_)
         finally:
             self.critic_.requires_grad_(True)
@@ -244,7 +252,7 @@ class DCCSNet(ClusteringNet):
                 output = self.decoder_(z)
             return F.mse_loss(output.float(), self.module_.see(x))
         # Rows come in random order: each meets another one's z.
-        pairs = torch.stack([z, z.roll(1, 0)])
+        pairs = torch.stack([z, own_rows(whole_batch(z).roll(1, 0))])
         with self.autocast():
             positive, negative = self.discriminator_(features, pairs).float()
         return mutual_information_loss(positive, negative)
@@ -281,10 +289,14 @@ class DCCSNet(ClusteringNet):
             norm.momentum = None  # a plain mean over batches
         self._set_training(True)
         for index in torch.arange(n).tensor_split(-(-n // STATISTICS_ROWS)):
-            self.module_(self.source_[index])
+            self.mean_over_rows(self._look, self.source_[index])
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         self._set_training(False)
+
+    def _look(self, x: torch.Tensor) -> dict:
+        self.module_(x)
+        return {}
 
     def value_of_prior(self) -> float:
         """Mean of the critic's values over many draws from the prior, alike at each call."""
@@ -398,7 +410,7 @@ class FeatureAugmentation:
         return feature_dropout(feature_noise(x, self.noise), self.dropout)
 
 
-class DCCS(DeepClusterer):
+class DCCS(IncrementalMixin, DeepClusterer):
     r"""Clustering by a category-style representation.
 
     An encoder maps a row to :math:`z = (z_c, z_s)`: a softmax :math:`z_c` over the clusters, and a
@@ -501,6 +513,9 @@ class DCCS(DeepClusterer):
         Bound of the epochs. An epoch has each row once in an encoder's step.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with what was fitted: from its weights with
+        its scaling. Parameters that shape the networks must be as they were; others may change.
     batch_size : int, default=64
         Rows in a step of the critic or the encoder, or all rows where there are fewer.
     learning_rate : float, default=0.001
@@ -607,6 +622,7 @@ class DCCS(DeepClusterer):
         scaling="auto",
         max_epochs=50,
         max_time=None,
+        warm_start=False,
         batch_size=64,
         learning_rate=0.001,
         device="auto",
@@ -650,6 +666,7 @@ class DCCS(DeepClusterer):
         self.scaling = scaling
         self.max_epochs = max_epochs
         self.max_time = max_time
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.device = device

@@ -175,6 +175,8 @@ def make_preprocessor(
 
 def _scaling(X: np.ndarray, is_image: bool, scaling: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return shift and factor, each of shape (1,) or (D,)."""
+    if X.dtype == np.uint8 and (is_image or scaling is None):  # nothing need be read for that
+        return np.zeros(1), np.ones(1) if scaling is None else np.full(1, 1 / 255)
     low, high = value_range(X)
     if max(abs(low), abs(high)) > float(np.finfo(np.float32).max):
         raise ValueError(
@@ -184,8 +186,6 @@ def _scaling(X: np.ndarray, is_image: bool, scaling: str | None) -> tuple[np.nda
         return np.zeros(1), np.ones(1)
     if not is_image:
         return _column_scaling(X)
-    if X.dtype == np.uint8:
-        return np.zeros(1), np.full(1, 1 / 255)
     if low >= 0 and high <= 1:
         return np.zeros(1), np.ones(1)
     return np.full(1, low), _inverse(np.full(1, high - low))

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
+from skdeepcluster._layout import value_range
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import TRAINING_BLOCK, n_batches
 from skdeepcluster._training._kmeans import kmeans
@@ -299,7 +300,9 @@ class MMDCNet(ClusteringNet):
             points, index = sample_sphere(n, self.embedding_dim), torch.arange(n)
             component = torch.zeros(n, dtype=torch.int64)
         else:
-            means = mixture_means(self.targets, self.n_clusters, self.embedding_dim)
+            means = self.assignment_.means.cpu().clone()
+            if not self.warm_:
+                means = mixture_means(self.targets, self.n_clusters, self.embedding_dim)
             points, component, index = sample_mixture(means, n, self.sigma, self.weights)
             self.assignment_.means.copy_(means)
         self._keep(points=points, component=component, index=index)
@@ -323,7 +326,9 @@ class MMDCNet(ClusteringNet):
         """Give rows the means of the clusters that k-means finds, whatever their sizes."""
         with self.autocast():
             z = self._embeddings()
-        labels = kmeans(z, self.n_clusters, self.seed, REFINEMENT_RESTARTS).labels_
+        labels = self.on_main(
+            lambda: kmeans(z, self.n_clusters, self.seed, REFINEMENT_RESTARTS).labels_
+        )
         previous = self.component_[self.index_].cpu().numpy()
         index = match_labels(labels.astype(np.int64), previous, self.n_clusters)
         self.change_ = float((index != previous).mean())
@@ -363,7 +368,10 @@ class MMDCNet(ClusteringNet):
 
     def _auxiliary_terms(self, x: Tensor) -> dict[str, Tensor]:
         with self.autocast():
-            return self.auxiliary_(self.features, x, self.views.crop)
+            return self.auxiliary_(self._shared_features, x, self.views.crop)
+
+    def _shared_features(self, x: Tensor) -> Tensor:
+        return self.all_rows(self.features, x)
 
     def _clustering_step(self, batch: Batch) -> dict[str, Tensor]:
         index = self.index_[batch.index]
@@ -380,7 +388,7 @@ class MMDCNet(ClusteringNet):
     def _augmented_output(self, x: Tensor) -> Tensor:
         x = self.views.augment(x)
         with self.autocast():
-            return self.output(x)
+            return self.all_rows(self.output, x)
 
     @torch.no_grad()
     def _cost(self, x: Tensor, targets: Tensor) -> Callable[[], np.ndarray]:
@@ -388,7 +396,7 @@ class MMDCNet(ClusteringNet):
         training = self.module_.training
         self._switch(False)
         with self.autocast():
-            z = self.compiled(self.embed)(x)
+            z = self.all_rows(self.compiled(self.embed), x)
         self._switch(training)
         exact = "donot_use_mm_for_euclid_dist"
         return _to_host(torch.cdist(z.float(), targets, compute_mode=exact))
@@ -427,7 +435,7 @@ class MMDCNet(ClusteringNet):
         super().fit_loop(X, y, epochs, **fit_params)
         z = self._embeddings()
         if self.targets == "uniform":
-            centers = kmeans(z, self.n_clusters, self.seed).cluster_centers_
+            centers = self.on_main(lambda: kmeans(z, self.n_clusters, self.seed).cluster_centers_)
             self.assignment_.means.copy_(torch.as_tensor(centers))
         else:
             self.target_sizes_ = self._target_sizes().cpu().numpy()
@@ -559,6 +567,10 @@ class MMDC(DeepClusterer):
         up to four times as many, for 1500 steps in all.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with what was fitted: from its weights and means, with
+        targets drawn anew, with
+        its scaling. Parameters that shape the networks must be as they were; others may change.
     batch_size : int or "auto", default="auto"
         Largest batch. "auto" is 128, but of few images less, down to 32, for about fifty steps an
         epoch. Few rows make smaller batches in any case: an epoch has eight steps at least. The
@@ -673,6 +685,7 @@ class MMDC(DeepClusterer):
         scaling="auto",
         max_epochs="auto",
         max_time=None,
+        warm_start=False,
         batch_size="auto",
         learning_rate="auto",
         decay_after="auto",
@@ -704,6 +717,7 @@ class MMDC(DeepClusterer):
         self.scaling = scaling
         self.max_epochs = max_epochs
         self.max_time = max_time
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.decay_after = decay_after
@@ -824,7 +838,7 @@ class MMDC(DeepClusterer):
         X, row_shape = super()._check_X(X, reset)
         shape = row_shape if self.image_shape is None else tuple(self.image_shape)
         if reset and self.scaling is None and self._jitters(shape):
-            low, high = float(X.min()), float(X.max())
+            low, high = value_range(X)
             if low < 0 or high > 1:
                 raise ValueError(
                     f"augmentation={self.augmentation!r} changes the colours of images in [0, 1], "

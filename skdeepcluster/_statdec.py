@@ -168,24 +168,27 @@ class StatDECNet(ClusteringNet):
         """Place the centres by k-means on the embeddings, when clustering begins."""
         if self.phase_.name != CLUSTERING:
             return
+        if not self.warm_:
+            self._place_centers()
+        self.previous_ = None
+        self.refresh_target()
+
+    def _place_centers(self) -> None:
         z = self.map_rows(self.source_, lambda x: self.module_.encode(x).float()).cpu().numpy()
         if not np.isfinite(z).all():
             raise FloatingPointError(
                 "embeddings are not finite when clustering begins. A shorter pre-training or "
                 "precision='float32' may help."
             )
-        start = kmeans(z, self.n_clusters, self.seed).cluster_centers_
-        del z  # before the targets, which are as large
+        start = self.on_main(lambda: kmeans(z, self.n_clusters, self.seed).cluster_centers_)
         with torch.no_grad():
             self.assignment_.centers.copy_(torch.as_tensor(start))
-        self.previous_ = None
-        self.refresh_target()
 
     def _mean_square(self) -> float:
         step = max(1, len(self.source_) // POWER_ROWS)
         indices = torch.arange(0, len(self.source_), step)
         total = sum(
-            self.source_[index].square().flatten(1).mean(dim=1).double().sum().item()
+            self.source_[index].square().flatten(1).mean(dim=1).cpu().double().sum().item()
             for index in indices.split(256)  # not all at once: rows may be large
         )
         return total / len(indices) or 1.0
@@ -195,16 +198,11 @@ class StatDECNet(ClusteringNet):
     def training_step(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Reconstruct, or reconstruct and cluster (eq. 1)."""
         if self.phase_.name == LAYERWISE:
-            with self.autocast():
-                output, target = self.module_.layer_autoencoder(self.phase_.stage, batch.x, DROPOUT)
-            unit = self.power_ if self.phase_.stage == 0 else 1.0
-            return self._pretraining_step(output, target, unit, batch)
+            return self._pretraining_step(self._layer_objective, batch.x, batch)
         if self.phase_.name == AUTOENCODER:
-            x = self._augmented(batch)
-            with self.autocast():
-                encoding = self.encoding(x)
-                output = self.decode(encoding, None)
-            return self._pretraining_step(output, x, self.power_, batch, encoding.divergence)
+            return self._pretraining_step(
+                self._autoencoder_objective, self._augmented(batch), batch
+            )
         return self._clustering_step(batch)
 
     def assign(self, x: torch.Tensor) -> torch.Tensor:
@@ -232,26 +230,39 @@ class StatDECNet(ClusteringNet):
     def _augmented(self, batch: Batch) -> torch.Tensor:
         return batch.x if self.augment is None else self.augment(batch.x)
 
-    def _pretraining_step(
-        self, output, target, unit, batch, divergence=None
-    ) -> dict[str, torch.Tensor]:
-        reconstruction = F.mse_loss(output.float(), target.float()) / unit
-        terms = {"reconstruction": reconstruction.detach()}
-        loss = reconstruction
+    def _pretraining_step(self, objective, x, batch) -> dict[str, torch.Tensor]:
+        terms = self.mean_over_rows(objective, x)
+        self.descend(terms.pop("loss"), batch, self.optimizer_)
+        for scheduler in self.schedulers_:
+            scheduler.step()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def _layer_objective(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        with self.autocast():
+            output, target = self.module_.layer_autoencoder(self.phase_.stage, x, DROPOUT)
+        return self._reconstruction(output, target, self.power_ if self.phase_.stage == 0 else 1.0)
+
+    def _autoencoder_objective(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        with self.autocast():
+            encoding = self.encoding(x)
+            output = self.decode(encoding, None)
+        return self._reconstruction(output, x, self.power_, encoding.divergence)
+
+    def _reconstruction(self, output, target, unit, divergence=None) -> dict[str, torch.Tensor]:
+        loss = F.mse_loss(output.float(), target.float()) / unit
+        terms = {"reconstruction": loss}
         if divergence is not None:
-            terms["divergence"] = divergence.detach().mean()
-            loss = loss + self.prior_term(divergence.mean())
+            terms["divergence"] = divergence.mean()
+            loss = loss + self.prior_term(terms["divergence"])
         if self.pretraining == "paper":
             # The gradient of half the squared error of an input, which the learning rate is for.
             loss = loss * (unit * target[0].numel() / 2)
-        self.descend(loss, batch, self.optimizer_)
-        for scheduler in self.schedulers_:
-            scheduler.step()
-        return terms
+        return {"loss": loss, **terms}
 
     def _clustering_step(self, batch: Batch) -> dict[str, torch.Tensor]:
         x = self._augmented(batch)
-        terms = self.compiled(self._objective)(x, self.target_.index_select(0, batch.index))
+        p = self.target_.index_select(0, batch.index)
+        terms = self.mean_over_rows(self.compiled(self._objective), x, p)
         self.descend(terms["loss"], batch, self.optimizer_)
         if (self.step_count_ + 1) % self.update_interval == 0:
             self.refresh_target()
@@ -407,6 +418,10 @@ class StatDEC(DeepClusterer):
         Bound of the clustering phase.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with what was fitted: from its weights and centres, without
+        pre-training, with
+        its scaling. Parameters that shape the networks must be as they were; others may change.
     batch_size : int, default=256
         Largest batch. An epoch has eight steps at least, so that few rows make smaller batches.
     learning_rate : float, default=0.001
@@ -509,6 +524,7 @@ class StatDEC(DeepClusterer):
         scaling="auto",
         max_epochs=150,
         max_time=None,
+        warm_start=False,
         batch_size=256,
         learning_rate=0.001,
         device="auto",
@@ -539,6 +555,7 @@ class StatDEC(DeepClusterer):
         self.scaling = scaling
         self.max_epochs = max_epochs
         self.max_time = max_time
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.device = device

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer, _draw_seed
+from skdeepcluster._incremental import IncrementalMixin
+from skdeepcluster._layout import value_range
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._validation import (
@@ -228,8 +230,8 @@ class VariationalGMMNet(ClusteringNet):
     def begin_epoch(self) -> None:
         """Read the schedules."""
         self.weights_ = {
-            "recons": _at(self.lambda_recons, self.phase_epoch_),
-            "aug": _at(self.lambda_aug, self.phase_epoch_),
+            "recons": _at(self.lambda_recons, self.epochs_before_ + self.phase_epoch_),
+            "aug": _at(self.lambda_aug, self.epochs_before_ + self.phase_epoch_),
         }
 
     def training_step(self, batch: Batch) -> dict[str, torch.Tensor]:
@@ -237,9 +239,8 @@ class VariationalGMMNet(ClusteringNet):
         x, augmented = batch.x, None
         if self.augment is not None:
             augmented = self.augment(x)
-        terms = self.compiled(self._objective)(
-            x, augmented, self.weights_["recons"], self.weights_["aug"]
-        )
+        weights = self.weights_["recons"], self.weights_["aug"]
+        terms = self.mean_over_rows(self.compiled(self._objective), x, augmented, *weights)
         self.descend(terms["loss"], batch, self.optimizer_)
         return {name: term.detach() for name, term in terms.items()}
 
@@ -308,9 +309,11 @@ class VariationalGMMNet(ClusteringNet):
         After a few steps it tells starts apart, where the loss tells how far the decoder has come:
         a component that died, or that shares its rows with another, lowers it.
         """
-        log_q = self.map_rows(
-            self.source_, lambda x: self.latent_.log_assignment(self.encode(x)[0])
-        ).double()
+        log_q = (
+            self.map_rows(self.source_, lambda x: self.latent_.log_assignment(self.encode(x)[0]))
+            .cpu()
+            .double()
+        )  # MPS has no float64
         q = log_q.exp()
         mean = q.mean(dim=0)
         return ((q * log_q).sum(dim=1).mean() - torch.xlogy(mean, mean).sum()).item()
@@ -329,7 +332,7 @@ class VariationalGMMNet(ClusteringNet):
         self.begin_epoch()
 
 
-class VariationalGMMClustering(DeepClusterer):
+class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
     r"""Clustering by a variational autoencoder whose prior is a mixture of Gaussians.
 
     A row is taken to be made in three steps (eqs. 6 to 9): a component, a point of the latent space
@@ -427,6 +430,10 @@ class VariationalGMMClustering(DeepClusterer):
         Epochs of the run: nothing ends it earlier.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
+    warm_start : bool, default=False
+        Whether a further `fit` goes on with what was fitted: from its weights and without new
+        starts, with
+        its scaling. Parameters that shape the networks must be as they were; others may change.
     batch_size : int, default=100
         Largest batch. An epoch has eight steps at least, so that few rows make smaller batches.
     learning_rate : float, default=0.001
@@ -528,6 +535,7 @@ class VariationalGMMClustering(DeepClusterer):
         scaling="auto",
         max_epochs=250,
         max_time=None,
+        warm_start=False,
         batch_size=100,
         learning_rate=0.001,
         device="auto",
@@ -555,6 +563,7 @@ class VariationalGMMClustering(DeepClusterer):
         self.scaling = scaling
         self.max_epochs = max_epochs
         self.max_time = max_time
+        self.warm_start = warm_start
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.device = device
@@ -846,7 +855,7 @@ class VariationalGMMClustering(DeepClusterer):
     def _check_X(self, X, reset):
         X, row_shape = super()._check_X(X, reset)
         if reset and self.likelihood == "bernoulli":
-            low, high = float(X.min()), float(X.max())
+            low, high = value_range(X)
             is_image = row_shape is not None or self.image_shape is not None
             if (self.scaling is None and (low < 0 or high > 1)) or not (
                 is_image or self.scaling is None

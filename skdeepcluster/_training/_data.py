@@ -134,30 +134,47 @@ class TensorSource(Dataset):
         free, _ = torch.cuda.mem_get_info(self.device)
         return tensor.nbytes <= DEVICE_SHARE * free
 
+    @property
+    def index_device(self) -> torch.device:
+        """Where row numbers are best, for rows to be selected without a wait."""
+        return self.rows.device
+
     def __len__(self) -> int:
         return len(self.rows)
+
+    def _take(self, index) -> Tensor:
+        """Raw rows by a slice or by a tensor of row numbers."""
+        if isinstance(index, slice):
+            return self.rows[index]
+        return self.rows.index_select(0, index.to(self.rows.device))
 
     def __getitem__(self, index) -> Tensor:
         """Rows by a slice or by a tensor of row numbers, ready for the network.
 
         They never share memory with the data: a network may work in place.
         """
-        if isinstance(index, slice):
-            raw = self.rows[index]
-        else:
-            raw = self.rows.index_select(0, index.to(self.rows.device))
+        raw = self._take(index)
         x = self._prepare(raw.to(self._workplace, non_blocking=True))
         if isinstance(index, slice) and x.data_ptr() == raw.data_ptr():
             x = x.clone()
         return x.to(self.device)
 
-    def chunks(self, cost: int = 1) -> Iterator[tuple[Tensor, int]]:
+    def chunk_size(self, cost: int = 1) -> int:
+        """Rows in a batch of `chunks`."""
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        return inference_batch_size(self.preprocess.input_shape, threads, cost)
+
+    def chunks(
+        self, cost: int = 1, first: int = 0, last: int | None = None
+    ) -> Iterator[tuple[Tensor, int]]:
         """All rows in order, in batches of one fixed size.
 
         Parameters
         ----------
         cost : int, default=1
             How many numbers a row makes in the network, by its own.
+        first, last : int, default=0 and None
+            Numbers of the first batch, and of the one that is no more wanted.
 
         Yields
         ------
@@ -167,14 +184,47 @@ class TensorSource(Dataset):
         n_valid : int
             How many rows of the batch are rows of the data.
         """
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        size = inference_batch_size(self.preprocess.input_shape, threads, cost)
-        for start in range(0, len(self), size):
+        size = self.chunk_size(cost)
+        for start in range(0, len(self), size)[first:last]:
             x = self[start : start + size]
             n_valid = len(x)
             if n_valid < size:
                 x = torch.cat([x, x.new_zeros(size - n_valid, *x.shape[1:])])
             yield x, n_valid
+
+
+class ReadSource(TensorSource):
+    """Rows that are read when they are asked for, as those of a dataset are.
+
+    Parameters
+    ----------
+    rows : object
+        Has ``shape`` (n, D), ``dtype`` and ``len``, and returns arrays (b, D) of that type by a
+        slice or an array of row numbers.
+    preprocess : Preprocessor
+    device : str or torch.device
+    """
+
+    index_device = torch.device("cpu")
+
+    def __init__(self, rows, preprocess: Preprocessor, device: str | torch.device):
+        self.preprocess = preprocess
+        self.device = torch.device(device)
+        self.rows = rows
+        dtype = torch.from_numpy(np.empty(0, rows.dtype)).dtype
+        early = self.device.type == "mps" and dtype in _WIDE
+        self._workplace = torch.device("cpu") if early else self.device
+        self._prepare = preprocess.on(self._workplace, dtype)
+
+    def _take(self, index) -> Tensor:
+        rows = self.rows[index if isinstance(index, slice) else index.numpy()]
+        return torch.from_numpy(_as_writable(rows))
+
+
+def make_source(rows, preprocess: Preprocessor, device: str | torch.device) -> TensorSource:
+    """Return what batches are taken from: of an array, or of rows that are read."""
+    kind = TensorSource if isinstance(rows, np.ndarray) else ReadSource
+    return kind(rows, preprocess, device)
 
 
 def inference_batch_size(input_shape: tuple[int, ...], threads: int, cost: int = 1) -> int:
@@ -224,7 +274,7 @@ class BatchIterator:
             self.generator.set_state(self._epoch_state)
         order = torch.randperm(len(self.dataset), generator=self.generator)
         # Both ways at once: a batch that moved its own indices would wait for the device.
-        for_rows = order.to(self.dataset.rows.device).tensor_split(self.boundaries)
+        for_rows = order.to(self.dataset.index_device).tensor_split(self.boundaries)
         for_device = order.to(self.dataset.device).tensor_split(self.boundaries)
         for position in range(self.position, self.n_batches):
             self.position = position + 1

@@ -1,8 +1,11 @@
 """Which device and which precision a run uses."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
+
+from skdeepcluster._training._group import current_group
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -13,8 +16,17 @@ def resolve_device(device: str) -> torch.device:
     Raises
     ------
     ValueError
-        If the name is unknown to torch, or the device is not available.
+        If the name is unknown to torch, or the device is not available, or not this process's in
+        `data_parallel`.
     """
+    group = current_group()
+    if group is not None:
+        if device in ("auto", group.device.type, str(group.device)):
+            return group.device
+        raise ValueError(
+            f"in data_parallel this process's device is {str(group.device)!r}, got "
+            f"device={device!r}: pass 'auto'."
+        )
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -53,6 +65,27 @@ def has_bfloat16(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     return False
+
+
+@contextmanager
+def explained(device: torch.device) -> Iterator[None]:
+    """Say what to do where MPS lacks an operator that a network or a distortion needs.
+
+    Raises
+    ------
+    RuntimeError
+        In place of torch's NotImplementedError there.
+    """
+    try:
+        yield
+    except NotImplementedError as error:
+        if device.type != "mps":
+            raise
+        raise RuntimeError(
+            f"torch has no such operation on device='mps': {error} Pass device='cpu', or set the "
+            "environment variable PYTORCH_ENABLE_MPS_FALLBACK=1 before Python starts, which does "
+            "that one on the CPU."
+        ) from error
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:

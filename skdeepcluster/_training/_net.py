@@ -14,12 +14,17 @@ from torch import Tensor
 
 from skdeepcluster._training import _checkpoint, _progress
 from skdeepcluster._training._data import Batch, BatchIterator, TensorSource
-from skdeepcluster._training._device import autocast, is_available
+from skdeepcluster._training._device import autocast, explained, is_available
+from skdeepcluster._training._group import Group, shared_group
 from skdeepcluster._training._interrupt import Interrupt, deferred_interrupt
 from skdeepcluster._training._seeding import random_state, set_random_state
+from skdeepcluster._training._shares import Share
 
 #: Seconds between two checkpoints within a phase.
 CHECKPOINT_INTERVAL = 60.0
+
+#: Processes that share a run ask each other every so many steps whether it is to end.
+AGREE_EVERY = 8
 
 #: Name of the phase that all methods have, and whose epochs `n_iter_` counts.
 CLUSTERING = "clustering"
@@ -88,7 +93,24 @@ class ClusteringNet(NeuralNet):
     """
 
     interrupt_ = Interrupt()
-    _transient = ("iterator_", "interrupt_", "source_", "compiled_", "terms_", "phases_")
+    #: The processes that the run is shared out among; None where there is but one.
+    group_: Group | None = None
+    #: Whether the run goes on from the weights of another, and epochs that were before it.
+    warm_ = False
+    epochs_before_ = 0
+    start_: "ClusteringNet | None" = None
+    #: Whether the run is one epoch of a piece of the data, with others to follow.
+    one_epoch_ = False
+    _transient = (
+        "iterator_",
+        "interrupt_",
+        "source_",
+        "compiled_",
+        "terms_",
+        "phases_",
+        "group_",
+        "start_",
+    )
 
     def __init__(
         self,
@@ -109,6 +131,9 @@ class ClusteringNet(NeuralNet):
         self.precision = precision
         self.max_time = max_time
         self.checkpoint = checkpoint
+        group = shared_group()
+        if group is not None and not group.is_main:
+            verbose = 0
         super().__init__(
             module,
             criterion=torch.nn.Identity,  # objectives are functions here, not modules
@@ -219,11 +244,48 @@ class ClusteringNet(NeuralNet):
             self.compiled_[name] = torch.compile(function)
         return self.compiled_[name]
 
+    def mean_over_rows(self, function: Callable, *rows: Tensor | object) -> dict[str, Tensor]:
+        """Compute named terms that are means over the rows of a batch.
+
+        Where processes share the run, each computes what its rows add: the mean over the processes
+        is the mean over all rows, for the terms as for their gradients.
+
+        Parameters
+        ----------
+        function : callable
+            Maps tensors of rows (b, ...) to a dict of means over them.
+        *rows : Tensors of shape (b, ...), or anything else
+            What is no tensor is passed as it is.
+        """
+        share = self._share_of(rows)
+        if share is None:
+            return function(*rows)
+        return {name: share.weighted(v) for name, v in share.compute(function, *rows).items()}
+
+    def all_rows(self, function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """Map rows (b, ...) of a batch; where processes share the run, each maps some for all."""
+        share = self._share_of((x,))
+        return function(x) if share is None else share.gather(share.compute(function, x))
+
+    def _share_of(self, rows: tuple) -> Share | None:
+        if self.group_ is None:
+            return None
+        n = next(len(r) for r in rows if isinstance(r, Tensor))
+        # Fewer rows than processes are computed by each of them.
+        return Share(self.group_, n) if n >= self.group_.size else None
+
+    def on_main(self, function: Callable[[], object]) -> object:
+        """Call a function once, in the main process, for all that share the run."""
+        return function() if self.group_ is None else self.group_.from_main(function)
+
     def descend(self, loss: Tensor, batch: Batch, *optimizers: torch.optim.Optimizer) -> None:
         """One gradient step of `optimizers` on `loss`."""
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if self.group_ is not None:
+            groups = (group for optimizer in optimizers for group in optimizer.param_groups)
+            self.group_.average_gradients([p for group in groups for p in group["params"]])
         if self.callbacks_:
             parameters = TeeGenerator(self.get_all_learnable_params())  # lists none unasked
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
@@ -252,14 +314,21 @@ class ClusteringNet(NeuralNet):
         Tensor of shape (n, *output shape of one row), on the device
         """
         self._set_training(False)
-        out, start = None, 0
-        for x, n_valid in source.chunks(self.inference_cost if cost is None else cost):
-            y = function(x)[:n_valid]
+        cost = self.inference_cost if cost is None else cost
+        size = source.chunk_size(cost)
+        n_chunks, group = -(-len(source) // size), self.group_
+        shared = group is not None and n_chunks >= group.size
+        first, last = group.share(n_chunks) if shared else (0, n_chunks)
+        out, start = None, first * size
+        for x, n_valid in source.chunks(cost, first, last):
+            with explained(self.device):
+                y = function(x)[:n_valid]
             if out is None:
-                out = y.new_empty((len(source), *y.shape[1:]))
+                shape = (len(source), *y.shape[1:])
+                out = y.new_zeros(shape) if shared else y.new_empty(shape)
             out[start : start + n_valid] = y
             start += n_valid
-        return out
+        return group.sum(out) if shared else out
 
     # ------------------------------------------------------------------ skorch's hooks
 
@@ -308,27 +377,97 @@ class ClusteringNet(NeuralNet):
 
     def notify(self, method_name: str, **kwargs) -> None:
         """Call the callbacks; a KeyboardInterrupt of theirs is skorch's way to stop early."""
+        stopped = False
         try:
             super().notify(method_name, **kwargs)
         except KeyboardInterrupt:
             if self.interrupt_.requested:
                 raise
+            stopped = True
+        if self.group_ is not None and self.callbacks:
+            (stopped,) = self.group_.any(stopped)
+        if stopped:
             self.stopped_by_ = "callback"
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Run from where the net stands to the end of the last phase."""
         if not self.initialized_:
             self.initialize()
+        if self.warm_:
+            self._take_start()
+        self._join()
         with deferred_interrupt() as self.interrupt_:
             try:
                 self.notify("on_train_begin", X=X, y=y)
-                self.fit_loop(X)
+                with explained(self.device):
+                    self.fit_loop(X)
                 self.notify("on_train_end", X=X, y=y)
             finally:
                 _progress.close(self.callbacks_)
-            if self.interrupt_.requested:  # it came after the last step
+            if self._any(self.interrupt_.requested)[0]:  # it came after the last step
                 raise KeyboardInterrupt
         return self
+
+    def go_on_from(self, net: "ClusteringNet", epochs: int = 0) -> None:
+        """Let the run begin with the weights of a fitted net, and with clustering at once.
+
+        Parameters
+        ----------
+        net : ClusteringNet
+        epochs : int, default=0
+            Epochs that count as done, for schedules. With 1 and more the run takes over the
+            optimisers' states, too, where `net` has kept them.
+        """
+        self.warm_, self.start_, self.epochs_before_ = True, net, epochs
+
+    def _take_start(self) -> None:
+        """Copy the weights of the net that the run goes on from.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit.
+        """
+        advice = "fit with the parameters that shape it as they were, or with warm_start=False."
+        before = self.start_
+        if set(before._modules) != set(self._modules):
+            raise ValueError(
+                f"the last fit had the networks {sorted(before._modules)}, this one would have "
+                f"{sorted(self._modules)}: {advice}"
+            )
+        for name in self._modules:
+            module, state = getattr(self, name + "_"), getattr(before, name + "_").state_dict()
+            shapes = [
+                {key: tuple(value.shape) for key, value in s.items()}
+                for s in (state, module.state_dict())
+            ]
+            for key in sorted(shapes[0].keys() | shapes[1].keys()):
+                old, new = (s.get(key) for s in shapes)
+                if old != new:
+                    raise ValueError(
+                        f"the network {name!r} had {key!r} of shape {old or '(none)'} in the last "
+                        f"fit, and would have {new or '(none)'}: {advice}"
+                    )
+            module.load_state_dict(state)
+
+    def _join(self) -> None:
+        """Share the run with the other processes, if there are such."""
+        self.group_ = shared_group()
+        if self.group_ is None:
+            return
+        if self.compile:
+            raise ValueError("compile=True is not possible in data_parallel: pass compile=False.")
+        self._copy_main()
+
+    def _copy_main(self) -> None:
+        """Take the weights of the main process: a network may draw its own otherwise."""
+        if self.group_ is not None:
+            for name in self._modules:
+                self.group_.copy_main(getattr(self, name + "_").state_dict().values())
+
+    def _any(self, *flags: bool) -> list[bool]:
+        """Whether flags are up in any of the processes that share the run."""
+        return list(flags) if self.group_ is None else self.group_.any(*flags)
 
     def fit_loop(self, X: TensorSource, y=None, epochs=None, **fit_params):
         """Run through the phases, from the checkpoint if there is one."""
@@ -337,17 +476,35 @@ class ClusteringNet(NeuralNet):
         self.checkpointed_at_ = time.monotonic()
         self.iterator_ = self.get_iterator(X, training=True)
         self.phases_ = self.phases()
+        if self.warm_ or self.one_epoch_:
+            self.phases_ = [phase for phase in self.phases_ if phase.name == CLUSTERING]
         resumed = self._resume()
         while not self.finished_:
             if not resumed:
                 self._configure_phase()
+                self._take_optimizers()
                 self._set_training(True)
                 self.begin_phase()
+                self._copy_main()
             resumed = False
             while not self._phase_is_over():
                 self._run_epoch()
             self._leave_phase()
+        if self.one_epoch_:
+            self.optimizer_states_ = {
+                name: _on_cpu(getattr(self, name + "_").state_dict()) for name in self._optimizers
+            }
         return self
+
+    def _take_optimizers(self) -> None:
+        """Go on with the optimisers' states of the net before, where it has kept them."""
+        states = getattr(self.start_, "optimizer_states_", {}) if self.epochs_before_ else {}
+        for name, state in states.items():
+            optimizer = getattr(self, name + "_")
+            rates = [group["lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(copy.deepcopy(state))
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         """Take the epoch's steps, or those that remain of it."""
@@ -371,10 +528,15 @@ class ClusteringNet(NeuralNet):
     def trim_for_prediction(self):
         """Drop what only training needs: optimisers, batches, targets."""
         for name in self._transient:
-            self.__dict__.pop(name, None)
+            if name != "group_":
+                self.__dict__.pop(name, None)
         self._drop_optimizers()
         self.schedulers_ = []
         self._set_training(False)
+
+    def leave_group(self):
+        """Let what is computed from now on be this process's own business."""
+        self.__dict__.pop("group_", None)
 
     def __getstate__(self):
         """Leave out what cannot travel, and take modules from the device to the CPU."""
@@ -438,9 +600,11 @@ class ClusteringNet(NeuralNet):
         FloatingPointError
             If one is not finite; the message names it, the phase and the epoch.
         """
-        means = {
-            name: torch.stack(values).float().mean().item() for name, values in self.terms_.items()
-        }
+        means = {name: torch.stack(values).float().mean() for name, values in self.terms_.items()}
+        if self.group_ is not None and means:
+            average = self.group_.average(torch.stack(list(means.values())))
+            means = dict(zip(means, average, strict=True))
+        means = {name: value.item() for name, value in means.items()}
         for name, value in means.items():
             if not math.isfinite(value):
                 raise FloatingPointError(
@@ -468,11 +632,17 @@ class ClusteringNet(NeuralNet):
         now = time.monotonic()
         time_is_up = now >= self.deadline_
         due = save or now - self.checkpointed_at_ >= CHECKPOINT_INTERVAL
-        if not (time_is_up or self.interrupt_.requested or due):
+        interrupted = self.interrupt_.requested
+        if self.group_ is not None:
+            if not save and self.step_count_ % AGREE_EVERY:
+                return
+            main = self.group_.is_main  # its clock counts
+            time_is_up, due, interrupted = self._any(main and time_is_up, main and due, interrupted)
+        if not (time_is_up or interrupted or due):
             return
         if self.checkpoint is not None:
             self._save()
-        if self.interrupt_.requested:
+        if interrupted:
             raise KeyboardInterrupt
         if time_is_up and not self.finished_ and self.stopped_by_ is None:
             self.stopped_by_ = "max_time"
@@ -490,7 +660,7 @@ class ClusteringNet(NeuralNet):
             "finished": self.finished_,
             "stopped_by": self.stopped_by_,
             "history": [_plain({k: v for k, v in row.items() if k != "batches"}) for row in rows],
-            "terms": {name: torch.stack(values) for name, values in self.terms_.items()},
+            "terms": self._stacked_terms(),
             "modules": {name: getattr(self, name + "_").state_dict() for name in self._modules},
             "optimizers": {
                 name: getattr(self, name + "_").state_dict() for name in self._optimizers
@@ -500,16 +670,22 @@ class ClusteringNet(NeuralNet):
             "random": random_state(self.device),
             "method": self.method_state(),
         }
-        _checkpoint.write(self.checkpoint, state)
+        self.on_main(lambda: _checkpoint.write(self.checkpoint, state))
         self.checkpointed_at_ = time.monotonic()
+
+    def _stacked_terms(self) -> dict[str, Tensor]:
+        """Terms of the epoch's steps so far, as one process would have them."""
+        stacked = {name: torch.stack(values) for name, values in self.terms_.items()}
+        if self.group_ is None:
+            return stacked
+        return {name: self.group_.average(values) for name, values in stacked.items()}
 
     def _resume(self) -> bool:
         """Go to where the checkpoint stands; return whether there was one."""
         if self.checkpoint is None:
             return False
-        state = _checkpoint.read(self.checkpoint)
+        state = self.on_main(self._read_checkpoint)
         if state is None:
-            _checkpoint.check_writable(self.checkpoint)
             return False
         try:
             self._load(state)
@@ -519,6 +695,12 @@ class ClusteringNet(NeuralNet):
                 "Delete it to begin anew."
             ) from error
         return True
+
+    def _read_checkpoint(self) -> dict | None:
+        state = _checkpoint.read(self.checkpoint)
+        if state is None:
+            _checkpoint.check_writable(self.checkpoint)
+        return state
 
     def _load(self, state: dict) -> None:
         self.phase_index_, self.phase_epoch_, self.step_count_, self.phase_over_ = state["phase"]
@@ -537,6 +719,17 @@ class ClusteringNet(NeuralNet):
         self.iterator_.load_state_dict(state["iterator"])
         self.load_method_state(state["method"])
         set_random_state(state["random"], self.device)
+
+
+def _on_cpu(value: object) -> object:
+    """Copy what an optimiser's state holds to the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {key: _on_cpu(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_on_cpu(v) for v in value)
+    return value
 
 
 def _plain(value: object) -> object:

@@ -149,7 +149,10 @@ def _reduced(x: Tensor, size: tuple[int, int], share: tuple[float, float]) -> Te
     factors = [max(1, round(s * p / o)) for s, p, o in zip(sides, share, size, strict=True)]
     if factors == [1, 1]:
         return x
-    return F.adaptive_avg_pool2d(x, [-(-s // f) for s, f in zip(sides, factors, strict=True)])
+    reduced = [-(-s // f) for s, f in zip(sides, factors, strict=True)]
+    if x.device.type == "mps":  # there only for sides that the new ones divide
+        return F.adaptive_avg_pool2d(x.cpu(), reduced).to(x.device)
+    return F.adaptive_avg_pool2d(x, reduced)
 
 
 def random_affine(x: Tensor, degrees: float = 10.0, shift: float = 0.1) -> Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from skdeepcluster.networks._whole_batch import batch_size
+
 Size = tuple[int, int]
 
 
@@ -17,7 +19,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise maps of shape (n, C, H, W)."""
-        if self.training and x.numel() == self.num_features:
+        if self.training and batch_size(x) * x[0].numel() == self.num_features:
             return nn.functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )

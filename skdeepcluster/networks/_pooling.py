@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from skdeepcluster.networks._whole_batch import whole_batch
+
 
 class StatisticsPooling(nn.Module):
     r"""Add the statistics of a sample's cluster to the sample's own features.
@@ -90,7 +92,7 @@ class StatisticsPooling(nn.Module):
         # bfloat16 is for layers: too coarse for a variance.
         with torch.autocast(q.device.type, enabled=False):
             if phi is not None:
-                share, mean, variance = self.statistics(phi, q)
+                share, mean, variance = self.statistics(whole_batch(phi), whole_batch(q))
             statistics = torch.cat([share[:, None], mean, variance], dim=1)  # (K, 1 + 2 f)
             # Projecting K rows and mixing them afterwards is the same as projecting n mixtures.
             return q @ self.project(statistics)  # (n, out)

@@ -19,6 +19,7 @@ from skdeepcluster.networks._convolutions import (
 )
 from skdeepcluster.networks._encoding import Encoding
 from skdeepcluster.networks._pooling import StatisticsPooling
+from skdeepcluster.networks._whole_batch import batch_mean
 
 
 class UNetAutoencoder(nn.Module):
@@ -146,7 +147,7 @@ class UNetAutoencoder(nn.Module):
         """
         z, skips = self._down(x)
         if self.training:
-            self._update([skip.detach().float().mean(dim=0) for skip in skips])
+            self._update([batch_mean(skip.detach().float()) for skip in skips])
             dropped = torch.rand(len(x), 1, 1, 1, device=x.device) < self.skip_dropout
             skips = [
                 torch.where(dropped, mean.to(skip.dtype), skip)
