@@ -111,13 +111,14 @@ def test_without_matplotlib_the_error_names_the_extra(draw, monkeypatch):
 
 
 def test_names_may_hold_whatever_file_names_do():
-    names = ["half\udcff", "nul\x00", "$\\frac$", "<b>", "{}", "%s", "long" * 20]
+    names = ["half\udcff", "nu\x00l", "$\\frac$", "<b>", "{}", "%s", "long" * 20]
     display = EmbeddingDisplay.from_predictions(np.random.default_rng(0).random((7, 2)), names)
     display.figure_.canvas.draw()
     texts = {text.get_text() for text in display.text_}
-    assert {"half\ufffd", "nul\ufffd", "<b>"} <= texts
+    assert {"half\ufffd", "nu\ufffdl", "<b>"} <= texts
 
 
+@pytest.mark.slow  # another interpreter
 def test_matplotlib_is_imported_only_on_use():
     code = (
         "import sys, skdeepcluster.inspection as i; i.ClusterSizesDisplay([1], [0]);"
@@ -254,7 +255,7 @@ def overlaps(texts):
 
 def test_names_of_a_hundred_clusters_do_not_cover_each_other():
     labels = np.arange(400) % 100
-    gallery = GalleryDisplay.from_predictions(coded(200, 4, 4), labels[:200], n_images=6)
+    gallery = GalleryDisplay.from_predictions(coded(200, 4, 4), labels[:200], n_images=3)
     gallery.figure_.canvas.draw()
     assert not overlaps(gallery.text_)
     matrix = ClusterLabelDisplay.from_predictions(labels, labels)
@@ -390,7 +391,7 @@ def test_curves_name_bad_input_and_leave_no_figure(arguments, message):
 # ---------------------------------------------------------------------- matrix, sizes
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("n_labels, n_clusters", [(4, 4), (3, 6), (6, 3)])
 def test_the_matrix_has_the_accuracy_on_its_diagonal(seed, n_labels, n_clusters):
     rng = np.random.default_rng(seed)

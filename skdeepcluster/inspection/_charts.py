@@ -39,8 +39,8 @@ def charts(
     name = type(estimator).__name__
     result = []
 
-    def add(title, caption, draw, is_photograph=False):
-        result.append(Chart(title, caption, _render(draw, is_photograph), is_photograph))
+    def add(title, caption, draw):
+        result.append(Chart(title, caption, _render(draw)))
 
     add(
         "Sizes and confidence",
@@ -88,7 +88,6 @@ def charts(
                 lambda figure, display=display: display.from_estimator(
                     estimator, image_shape=image_shape, ax=figure
                 ),
-                is_photograph=True,
             )
     return result, []
 
@@ -99,7 +98,7 @@ _GENERATED = {
 }
 
 
-def _render(draw: Callable, is_photograph: bool) -> str:
+def _render(draw: Callable) -> str:
     """Draw on a figure that pyplot does not know, in matplotlib's default style."""
     import matplotlib.style
     from matplotlib.figure import Figure
@@ -110,7 +109,7 @@ def _render(draw: Callable, is_photograph: bool) -> str:
         warnings.filterwarnings("ignore", "Glyph", UserWarning)
         figure = Figure()
         draw(figure)
-        figure.savefig(file, format="png", dpi=RESOLUTION, transparent=not is_photograph)
+        figure.savefig(file, format="png", dpi=RESOLUTION)
     with Image.open(file) as picture:
         return as_uri(picture, None)
 

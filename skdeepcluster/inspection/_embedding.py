@@ -64,7 +64,7 @@ class EmbeddingDisplay:
     >>> display.points.shape, len(display.scatter_)
     ((500, 2), 10)
     >>> display.ax_.get_xlabel()
-    'Principal component 1 (15 % of variance)'
+    'Principal component 1 (1... % of variance)'
     >>> plt.close()
     """
 

@@ -122,15 +122,15 @@ class SamplesDisplay:
         Examples
         --------
         >>> import matplotlib.pyplot as plt
-        >>> from sklearn.datasets import load_digits
+        >>> from sklearn.datasets import make_blobs
         >>> from skdeepcluster import VariationalGMMClustering
         >>> from skdeepcluster.inspection import SamplesDisplay
-        >>> images = load_digits().images[:100]
-        >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 5, "learning_rate": 0.01}
-        >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(images)
+        >>> X, _ = make_blobs(60, centers=3, random_state=0)
+        >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 20, "learning_rate": 0.01}
+        >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
         >>> display = SamplesDisplay.from_estimator(model, n_samples=4, clusters=[0, 2])
         >>> display.rows.shape
-        (2, 4, 8, 8, 3)
+        (2, 4, 2)
         >>> plt.close()
         """
         require_matplotlib(f"{cls.__name__}.from_estimator")
@@ -210,15 +210,15 @@ class InterpolationDisplay:
     Examples
     --------
     >>> import matplotlib.pyplot as plt
-    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import VariationalGMMClustering
     >>> from skdeepcluster.inspection import InterpolationDisplay
-    >>> images = load_digits().images[:100]
-    >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 5, "learning_rate": 0.01}
-    >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(images)
+    >>> X, _ = make_blobs(60, centers=3, random_state=0)
+    >>> quick = {"hidden_sizes": (16, 16), "n_init": 1, "max_epochs": 20, "learning_rate": 0.01}
+    >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
     >>> display = InterpolationDisplay.from_estimator(model, pairs=[(0, 2)], steps=6)
     >>> display.names, display.rows.shape
-    (['0 to 2, z', '0 to 2, k'], (2, 6, 8, 8, 3))
+    (['0 to 2, z', '0 to 2, k'], (2, 6, 2))
     >>> plt.close()
     """
 

@@ -17,7 +17,6 @@ class Chart(NamedTuple):
     title: str
     caption: str
     uri: str
-    is_photograph: bool  # of which dark pages keep the colours
 
 
 def escape(text: Any) -> str:
@@ -130,9 +129,8 @@ def page(
 
 
 def _figure(chart: Chart) -> str:
-    kind = "photograph" if chart.is_photograph else "chart"
     return (
         f"<figure><h3>{escape(chart.title)}</h3>"
-        f'<img class="{kind}" src="{chart.uri}" alt="{escape(chart.caption)}">'
+        f'<img src="{chart.uri}" alt="{escape(chart.caption)}">'
         f"<figcaption>{escape(chart.caption)}</figcaption></figure>\n"
     )
