@@ -68,7 +68,7 @@ def run(*argv):
 
 
 def fit(*argv, output="found"):
-    return run("fit", *argv, *BRIEF, "--n-clusters", 2, "--output", output)
+    return run("fit", *BRIEF, "--n-clusters", 2, *argv, "--output", output)
 
 
 def only_line(capsys):
@@ -131,23 +131,29 @@ def save_npz(name="data.npz", **arrays):
     return name
 
 
+def labels_of(folder):
+    """Clusters in a table of rows, which are checked to be numbered."""
+    head, *rows = table(Path(folder, "labels.csv").read_text())
+    assert head == ["row", "cluster", "confidence"]
+    assert [int(row) for row, _, _ in rows] == list(range(len(rows)))
+    return [int(cluster) for _, cluster, _ in rows]
+
+
 def test_array_files_give_the_same_clusters_as_python():
     X = images(40, 8, 8)
     settings = dict(hidden_sizes=(16, 16, 16), pretrain_epochs=5, max_epochs=3, tol=0)
     expected = StatDEC(2, random_state=0, **settings).fit(X).labels_
-    flat = X.reshape(40, -1)
+    flat = save_npy(X.reshape(40, -1), "flat.npy")
+    assert fit(flat, "--image-shape", "8,8") == 0
+    assert labels_of("found") == expected.tolist()
     for file, options in (
         (save_npy(X), ()),
-        (save_npy(flat, "flat.npy"), ("--image-shape", "8,8")),
         (save_npz(data=X, target=np.arange(40)), ()),
         (save_npz("one.npz", anything=X), ()),
         (save_npz("two.npz", a=X, b=X[:3]), ("--array", "a")),
     ):
-        assert fit(file, "--overwrite", *options) == 0
-        head, *rows = table(Path("found/labels.csv").read_text())
-        assert head[0] == "row"
-        assert [int(row) for row, _, _ in rows] == list(range(40))
-        assert [int(cluster) for _, cluster, _ in rows] == expected.tolist()
+        assert run("predict", "found", file, "--output", "other.csv", *options) == 0
+        assert Path("other.csv").read_bytes() == Path("found/labels.csv").read_bytes()
 
 
 def test_names_beside_an_array(reports):
@@ -225,7 +231,7 @@ def test_colour_and_size_are_the_images_or_the_users(capsys):
     assert skdeepcluster.load("found/model")._row_shape == (6, 5)
     Image.new("RGB", (40, 30)).save("mixed/other.png")
     capsys.readouterr()
-    assert fit("mixed", "--overwrite") == 0
+    assert fit("mixed", "--overwrite", "--n-clusters", 100) == 1  # more than there are images
     assert "32 x 32 pixels, in colour" in capsys.readouterr().err
 
 

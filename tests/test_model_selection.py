@@ -227,20 +227,20 @@ def test_a_scorer_can_be_read():
 def test_the_number_of_blobs_is_found_in_rows_sorted_by_class(scorer, cv):
     X = blobs(400, centers=5)
     X = X[np.argsort(KMeans(5, n_init=10, random_state=0).fit_predict(X))]
-    model = KMeans(n_init=10, random_state=0)
-    search = choose_n_clusters(model, X, range(2, 9), scoring=scorer, cv=cv)
+    model = KMeans(n_init=3, random_state=0)
+    search = choose_n_clusters(model, X, [2, 3, 5, 7], scoring=scorer, cv=cv)
     assert search.best_params_ == {"n_clusters": 5}
     assert len(np.unique(search.best_estimator_.labels_)) == 5
 
 
 def test_the_parameter_is_found_in_pipelines_and_other_estimators():
     X = blobs(150)
-    pipeline = make_pipeline(StandardScaler(), KMeans(n_init=5, random_state=0))
+    pipeline = make_pipeline(StandardScaler(), KMeans(n_init=2, random_state=0))
     for model, name in (
         (pipeline, "kmeans__n_clusters"),
         (ConsensusClusterer(pipeline, 2, random_state=0), "estimator__kmeans__n_clusters"),
     ):
-        search = choose_n_clusters(model, X, [2, 3, 5], refit=False)
+        search = choose_n_clusters(model, X, [2, 3, 5], refit=False, cv=3)
         assert search.best_params_ == {name: 3}
         assert not hasattr(search, "best_estimator_")
 
@@ -291,14 +291,20 @@ def test_estimators_without_such_a_parameter_or_with_several():
 # ---------------------------------------------------------------------- consensus
 
 
-@unconverged
-@parametrize_with_checks(
-    [
-        ConsensusClusterer(KMeans(3, n_init=1), n_runs=3),
-        ConsensusClusterer(quick("StatDEC"), n_runs=2),
-    ]
-)
+@parametrize_with_checks([ConsensusClusterer(KMeans(3, n_init=1), n_runs=3)])
 def test_consensus_is_a_proper_clusterer(estimator, check, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    check(estimator)
+
+
+#: Trained for so long that each run has rows in all of its clusters, which a check wants to see.
+LONGER = {"n_clusters": 3, "hidden_sizes": (32, 32, 32), "pretrain_epochs": 40}
+
+
+@pytest.mark.slow
+@unconverged
+@parametrize_with_checks([ConsensusClusterer(quick("StatDEC", **LONGER), n_runs=2)])
+def test_consensus_of_networks_is_a_proper_clusterer(estimator, check, monkeypatch):
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
     check(estimator)
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import BaseEstimator, ClusterMixin, MetaEstimatorMixin
 from sklearn.metrics import adjusted_rand_score
@@ -135,7 +136,7 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             If `n_runs` is below 1, or the estimator does not accept X.
         TypeError
-            If `n_runs` is no int, or the estimator has no `fit` or no `predict`.
+            If `n_runs` is no int, the estimator has no `fit` or no `predict`, or X is sparse.
 
         Examples
         --------
@@ -153,6 +154,7 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
                 raise TypeError(f"estimator must have {method}, got {self.estimator!r}.")
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
+        _check_dense(X)
         seeds = RandomState(_draw_seed(self.random_state))
         runs = [reseeded(self.estimator, seeds) for _ in range(self.n_runs)]
         runs = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(run, X, fit_params) for run in runs)
@@ -241,6 +243,7 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         array([1., 1.])
         """
         check_is_fitted(self)
+        _check_dense(X)
         memberships = (_membership(run, X) for run in self.estimators_)
         return _mean((_widened(p, self.n_clusters_) for p in memberships), self.matching_)
 
@@ -265,7 +268,6 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         own = get_tags(self.estimator).input_tags
-        tags.input_tags.sparse = own.sparse
         tags.input_tags.allow_nan = own.allow_nan
         tags.input_tags.pairwise = own.pairwise
         return tags
@@ -322,6 +324,12 @@ def _total_overlap(overlaps: np.ndarray, matching: np.ndarray) -> float:
             for s in range(r)
         )
     )
+
+
+def _check_dense(X: Any) -> None:
+    """Raise where X is sparse: the runs that this class is for do not take it."""
+    if issparse(X):
+        raise TypeError("X is sparse, which ConsensusClusterer does not take: pass X.toarray().")
 
 
 def _fit(run: Any, X: Any, fit_params: dict) -> Any:

@@ -12,16 +12,16 @@ Examples
 >>> from skdeepcluster.model_selection import (
 ...     objective_scorer, silhouette_scorer, stability_scorer
 ... )
->>> X, _ = make_blobs(300, centers=3, random_state=0)
->>> model = StatDEC(3, hidden_sizes=(32, 32), pretrain_epochs=10, max_epochs=10, tol=0)
+>>> X, _ = make_blobs(150, centers=3, random_state=0)
+>>> quick = {"hidden_sizes": (16, 16), "pretrain_epochs": 5, "max_epochs": 2, "tol": 0}
 >>> scoring = {
 ...     "silhouette": silhouette_scorer,
 ...     "objective": objective_scorer,
 ...     "stability": stability_scorer,
 ... }
->>> folds = ShuffleSplit(2, train_size=0.4, test_size=0.6, random_state=0)
+>>> folds = ShuffleSplit(1, train_size=0.4, test_size=0.6, random_state=0)
 >>> search = GridSearchCV(
-...     model.set_params(random_state=0),
+...     StatDEC(3, random_state=0, **quick),
 ...     {"embedding_dim": [2, 5]},
 ...     scoring=scoring,
 ...     refit="stability",
