@@ -73,12 +73,17 @@ sphinx_gallery_conf = {
 }
 
 
-def leave_out_results(app, docname: str, source: list[str]) -> None:
-    """Drop results from the menu where their page was not made: measurements make it."""
-    if docname == "index" and not (HERE / "results.md").exists():
-        source[0] = source[0].replace("\nresults\n", "\n")
+#: Pages that may be absent: results are made from measurements.
+OPTIONAL = ("results", "large-data")
+
+
+def leave_out_absent(app, docname: str, source: list[str]) -> None:
+    """Drop such pages from the menus where they are not there."""
+    for page in OPTIONAL:
+        if not (HERE / f"{page}.md").exists():
+            source[0] = source[0].replace(f"\n{page}\n", "\n")
 
 
 def setup(app) -> None:
     """Connect what stands above."""
-    app.connect("source-read", leave_out_results)
+    app.connect("source-read", leave_out_absent)

@@ -12,7 +12,7 @@ not change.
 # -----------
 # Labels never reach ``fit``; they score what came out. ACC is the share of images that are right
 # under the best map from clusters to labels. A single run says little: look at several seeds. MMDC
-# has a small network here and a fifth of its epochs; how all methods do by their defaults stands in
+# has a small network and few epochs here; how all methods do by their defaults stands in
 # "Choosing a method".
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ from skdeepcluster import MMDC
 from skdeepcluster.metrics import clustering_accuracy
 
 digits = load_digits()
-quick = {"network": "mlp", "hidden_sizes": (256, 256), "max_epochs": 12}
+quick = {"network": "mlp", "hidden_sizes": (256, 256), "max_epochs": 20}
 seeds = range(3)
 
 labels = {
