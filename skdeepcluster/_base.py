@@ -184,12 +184,10 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if start is None:
             self._row_shape = row_shape or X.shape[1:]
         self.net_ = net
+        before = self.history_ if start is not None and one_epoch else []
         rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
-        if start is not None and one_epoch:
-            before = self.history_
-            rows = [*before, *({**row, "epoch": len(before) + row["epoch"]} for row in rows)]
-        self.history_ = rows
-        self.n_iter_ = sum(row["phase"] == CLUSTERING for row in rows)
+        self.history_ = before + [{**row, "epoch": len(before) + row["epoch"]} for row in rows]
+        self.n_iter_ = sum(row["phase"] == CLUSTERING for row in self.history_)
         self._collect()
         net.trim_for_prediction()
         self.labels_ = self._map(source, net.assign).argmax(axis=1)
