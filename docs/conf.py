@@ -50,10 +50,12 @@ html_theme_options = {
     "navbar_end": ["theme-switcher"],
     "footer_end": [],
     "show_prev_next": False,
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 5,
 }
-# The gallery and the front page need no menu of their own at the side
-html_sidebars = {"index": [], "results": []}
+# Pages that have none below or beside them need no menu at the side
+html_sidebars = {
+    page: [] for page in ("index", "start", "from-papers-to-code", "results", "changes")
+}
 
 # ---------------------------------------------------------------- gallery
 

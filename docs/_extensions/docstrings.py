@@ -3,8 +3,9 @@
 import re
 from typing import Any
 
-#: A shape as Python writes it, such as (n, *input_shape); docutils would see emphasis begin.
-STARRED_SHAPE = re.compile(r"(\((?:\w+, )+)\*(?=[a-z])")
+#: A shape as Python writes it, such as (n, *input_shape) or (n, n_clusters_); docutils would see
+#: emphasis begin, or a link.
+IN_SHAPE = re.compile(r"(?<=, )\*(?=[a-z]\w*[, )'])|(?<=[a-z])_(?=[,)])")
 
 
 def skip_foreign(app, what: str, name: str, item: Any, skip: bool, options: Any) -> bool | None:
@@ -18,7 +19,7 @@ def escape_shapes(app, what: str, name: str, item: Any, options: Any, lines: lis
     """Make docutils take shapes as text."""
     for i, line in enumerate(lines):
         if not line.lstrip().startswith((">>> ", "... ")):
-            lines[i] = STARRED_SHAPE.sub(r"\1\\*", line)
+            lines[i] = IN_SHAPE.sub(r"\\\g<0>", line)
 
 
 def setup(app) -> dict:

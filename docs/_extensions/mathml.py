@@ -29,7 +29,7 @@ def inline(writer, node: nodes.math) -> None:
 
 def block(writer, node: nodes.math_block) -> None:
     """Write a formula on lines of its own, in a frame that a wide one is scrolled in."""
-    writer.body.append(f'<div class="math">{translate(node, as_block=True)}</div>\n')
+    writer.body.append(f'<div class="formula">{translate(node, as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 
