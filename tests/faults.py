@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch._dynamo  # noqa: F401 - what the first step of an optimiser would import
 from estimators import blobs, quick
+from scipy.linalg import blas
 from skorch.callbacks import Callback
 
 from skdeepcluster._training import _net
@@ -75,6 +76,9 @@ def set_limits(limits: dict) -> None:
     if "file_size" in limits:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_size"], resource.RLIM_INFINITY))
     if "memory" in limits:  # bytes beyond what the process has now
+        # OpenBLAS waits forever where it gets no memory for its buffers: let it have them before.
+        blas.dgemm(1.0, X, X.T)
+        X @ X.T
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + limits["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))

@@ -92,7 +92,7 @@ def processes(monkeypatch):
 @every_estimator
 def test_a_grid_search_in_one_process_and_in_two(name, processes):
     def search(n_jobs):
-        grid = {"learning_rate": [0.001, 0.01], "random_state": [0, 1]}
+        grid = {"learning_rate": [0.001, 0.01]}
         return GridSearchCV(
             model_of(name), grid, cv=2, n_jobs=n_jobs, refit=False, error_score="raise"
         ).fit(X)
@@ -100,7 +100,7 @@ def test_a_grid_search_in_one_process_and_in_two(name, processes):
     one, two = search(1), search(2)
     for split in ("split0_test_score", "split1_test_score"):  # to the last bit
         assert_array_equal(two.cv_results_[split], one.cv_results_[split])
-    assert len(set(one.cv_results_["mean_test_score"])) == 4  # and they are not all the same
+    assert len(set(one.cv_results_["mean_test_score"])) == 2  # and they are not all the same
 
 
 def fit_and_answer(model, rows):
@@ -152,7 +152,7 @@ def test_eight_threads_predict_as_one_does(name):
 
 
 @every_estimator
-@pytest.mark.parametrize("threads", [1, 2, 8])
+@pytest.mark.parametrize("threads", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 8))])
 def test_a_number_of_threads_gives_the_same_twice(name, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
