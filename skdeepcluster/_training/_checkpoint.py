@@ -92,6 +92,8 @@ def read(path: Path) -> dict | None:
     ------
     CheckpointError
         If the file is damaged, or is no checkpoint.
+    MemoryError
+        If there is not enough memory for it.
     """
     try:
         content = path.read_bytes()
@@ -111,7 +113,15 @@ def read(path: Path) -> dict | None:
     try:
         return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError) as error:
+        check_memory(error, path)
         raise CheckpointError(f"cannot read the checkpoint {path}: {error} {advice}") from error
+
+
+def check_memory(error: Exception, path: Path) -> None:
+    """Raise MemoryError if `error` is torch's for that: nothing is wrong with the file then."""
+    words = ("can't allocate memory", "not enough memory", "bad_alloc")
+    if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words):
+        raise MemoryError(f"not enough memory to resume from {path}: {error}") from error
 
 
 def fingerprint(name: str, params: dict, data: np.ndarray) -> str:

@@ -690,10 +690,13 @@ class ClusteringNet(NeuralNet):
         try:
             self._load(state)
         except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            _checkpoint.check_memory(error, self.checkpoint)
             raise _checkpoint.CheckpointError(
                 f"the checkpoint {self.checkpoint} is of another run: {error!r}. "
                 "Delete it to begin anew."
             ) from error
+        if not self.finished_:  # a finished run may be read where nothing can be written
+            _checkpoint.check_writable(self.checkpoint)
         return True
 
     def _read_checkpoint(self) -> dict | None:
