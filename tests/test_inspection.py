@@ -10,6 +10,7 @@ from estimators import blobs, images, quick, unconverged
 from fixed import Fixed
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -480,3 +481,9 @@ def test_samples_and_interpolations_are_the_estimators(kind):
         SamplesDisplay.from_estimator(model, clusters=[3])
     with pytest.raises(ValueError, match="pairs must be pairs"):
         InterpolationDisplay.from_estimator(model, pairs=[])
+
+
+def test_what_samples_from_all_components_is_refused():
+    model = GaussianMixture(2, random_state=0).fit(blobs(30))
+    with pytest.raises(TypeError, match=r"no n_clusters and sample\(\.\.\., cluster="):
+        SamplesDisplay.from_estimator(model)

@@ -13,6 +13,7 @@ from fixed import Fixed
 from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture
 
 from skdeepcluster.inspection import report
 
@@ -186,6 +187,14 @@ def test_estimators_without_probabilities_will_do(tmp_path):
     data = data_of(path)
     assert data["rows"]["confidence"] is None
     assert [c["size"] for c in data["clusters"]] == np.bincount(model.labels_).tolist()
+
+
+def test_what_samples_from_all_components_has_no_picture_of_it(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    model = GaussianMixture(2, random_state=0).fit(X)
+    text = report(model, X, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "Sizes and confidence" in text
+    assert "Samples of each cluster" not in text
 
 
 def test_without_matplotlib_the_report_says_what_is_missing(tmp_path, monkeypatch):
