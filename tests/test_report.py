@@ -168,6 +168,24 @@ def test_hostile_text_stays_text(tmp_path):
             assert attributes.get(name, "#").startswith(("data:image/", "#"))
 
 
+def test_names_are_those_of_the_rows_however_they_are_indexed(tmp_path):
+    pd = pytest.importorskip("pandas")
+    names = [f"{i}.png" for i in range(60)]
+    series = pd.Series(names, index=np.arange(60)[::-1])
+    data = data_of(report(fixed(60), pictures(60), tmp_path / "a.html", names=series))
+    assert data["rows"]["names"] == [names[i] for i in data["rows"]["index"]]
+
+
+def test_names_take_no_more_bytes_than_utf8_gives_them(tmp_path):
+    def size(letter):
+        names = [letter * 300] * 60
+        path = report(fixed(60), pictures(60), tmp_path / "a.html", names=names)
+        assert data_of(path)["rows"]["names"] == names
+        return path.stat().st_size
+
+    assert size("漢") - size("a") == 60 * 300 * 2
+
+
 def test_features_have_a_table_and_what_sets_clusters_apart(tmp_path):
     X = np.random.default_rng(0).normal(size=(90, 4))
     labels = np.arange(90) % 3

@@ -112,6 +112,7 @@ def report(
     True
     """
     path = Path(path)
+    names = None if names is None else list(names)  # a Series is indexed by label
     check_integer("max_images", max_images, minimum=1)
     check_real("max_megabytes", max_megabytes, exclusive=True)
     check_is_fitted(estimator)
