@@ -112,7 +112,7 @@ def test_of_too_many_rows_the_ends_of_large_clusters_are_taken(tmp_path):
     data = data_of(report(model, X, tmp_path / "a.html", max_images=100))
     labels, confidence = model.proba.argmax(axis=1), model.proba.max(axis=1)
     shown = [cluster["shown"] for cluster in data["clusters"]]
-    assert sum(shown) in range(97, 101)
+    assert sum(shown) == 100
     for cluster in data["clusters"]:
         members = np.flatnonzero(labels == cluster["number"])
         assert cluster["size"] == len(members)
@@ -120,8 +120,19 @@ def test_of_too_many_rows_the_ends_of_large_clusters_are_taken(tmp_path):
         ordered = members[np.argsort(-confidence[members], kind="stable")]
         assert part[0] == ordered[0]
         assert part[-1] == ordered[-1]
-        # Small clusters are whole; of others there are as many of each.
-        assert cluster["shown"] in (len(members), max(shown))
+        # Small clusters are whole; of others there are as many of each, up to what is over.
+        assert cluster["shown"] in (len(members), max(shown), max(shown) - 1)
+
+
+@pytest.mark.parametrize("max_images", [1, 2, 4])
+def test_of_more_clusters_than_images_the_largest_have_one(tmp_path, max_images):
+    model, X = fixed(400, 5), pictures(400)
+    data = data_of(report(model, X, tmp_path / "a.html", max_images=max_images))
+    sizes = np.bincount(model.proba.argmax(axis=1), minlength=5)
+    assert len(set(sizes)) == 5
+    largest = set(np.argsort(-sizes)[:max_images])
+    assert [c["shown"] for c in data["clusters"]] == [int(k in largest) for k in range(5)]
+    assert [c["size"] for c in data["clusters"]] == sizes.tolist()
 
 
 @pytest.mark.parametrize("n, side", [(300, 16), (12, 150)])
