@@ -119,6 +119,17 @@ def test_names_may_hold_whatever_file_names_do():
     assert {"half\ufffd", "nu\ufffdl", "<b>"} <= texts
 
 
+def test_names_that_begin_with_an_underscore_are_in_legends():
+    names = ["_hidden", "_", "shown"]
+    display = EmbeddingDisplay.from_predictions(np.eye(3), names, legend=True)
+    texts = [text.get_text().lstrip("\u200b") for text in display.legend_.get_texts()]
+    assert texts == sorted(names)
+    display.figure_.canvas.draw()  # the space of no width is in the font
+    curves = TrainingCurvesDisplay(HISTORY, metrics={"_acc": ([1, 2], [0, 1])}).plot()
+    (text,) = curves.axes_[-1].get_legend().get_texts()
+    assert text.get_text().endswith("_acc")
+
+
 @pytest.mark.slow  # another interpreter
 def test_matplotlib_is_imported_only_on_use():
     code = (
