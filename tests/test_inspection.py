@@ -21,6 +21,7 @@ from skdeepcluster.inspection import (
     EmbeddingDisplay,
     GalleryDisplay,
     InterpolationDisplay,
+    NClustersDisplay,
     SamplesDisplay,
     TrainingCurvesDisplay,
 )
@@ -62,6 +63,7 @@ DRAWN = {
     "curves": lambda ax: TrainingCurvesDisplay(HISTORY).plot(ax=ax),
     "matrix": lambda ax: ClusterLabelDisplay.from_predictions([0, 1, 1], [1, 0, 0], ax=ax),
     "sizes": lambda ax: ClusterSizesDisplay.from_predictions([0, 1, 1], ax=ax),
+    "choice": lambda ax: NClustersDisplay(n_clusters=[2, 3], scores=[[1], [2]]).plot(ax=ax),
     "samples": lambda ax: SamplesDisplay(np.eye(6).reshape(2, 3, 6), [0, 1]).plot(ax=ax),
     "interpolations": lambda ax: InterpolationDisplay(coded(8, 4, 4, (3,))[None], ["a"]).plot(
         ax=ax
