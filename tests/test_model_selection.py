@@ -267,6 +267,39 @@ def test_the_first_of_several_scorers_chooses_unless_told_otherwise():
     assert by_inertia.best_params_ == {"n_clusters": 6}
 
 
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+def test_scores_that_are_no_numbers_choose_nothing(refit, several):
+    def broken(estimator, X):
+        return np.nan
+
+    scoring = {"other": silhouette_scorer, "broken": broken} if several else broken
+    refit = "broken" if several and refit else refit
+
+    def choose():
+        model = KMeans(random_state=0)
+        return choose_n_clusters(model, blobs(60), [2, 3], scoring=scoring, refit=refit, cv=2)
+
+    if several and not refit:  # nothing is chosen
+        assert np.isfinite(choose().cv_results_["mean_test_other"]).all()
+        return
+    name = "broken" if several else "score"
+    with pytest.raises(ValueError, match=rf"finite {name}, got \[nan, nan\]"):
+        choose()
+
+
+def test_folds_are_shuffled_for_any_int():
+    search = choose_n_clusters(KMeans(random_state=0), blobs(60), [2], cv=np.int64(3))
+    assert search.cv.shuffle
+    assert search.n_splits_ == 3
+    for cv in (True, np.True_):
+        with pytest.raises(TypeError, match="cv must be an int, got"):
+            choose_n_clusters(KMeans(), blobs(60), [2], cv=cv)
+    with pytest.raises(ValueError, match="cv must be at least 2, got 1"):
+        choose_n_clusters(KMeans(), blobs(60), [2], cv=1)
+
+
 @pytest.mark.parametrize(
     ("numbers", "error", "message"),
     [
