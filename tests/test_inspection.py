@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skdeepcluster import inspection
+from skdeepcluster.callbacks import ScoreCurve
 from skdeepcluster.inspection import (
     ClusterLabelDisplay,
     ClusterSizesDisplay,
@@ -352,6 +353,17 @@ def test_curves_are_the_terms_of_the_history():
     np.testing.assert_array_equal(start.get_xydata(), [(1, 9), (2, 8), (3, 7), (4, 6)])
     np.testing.assert_array_equal(clustering.get_xydata(), [(5, 5), (6, 4), (7, 3), (8, 2)])
     assert start.get_linestyle() != clustering.get_linestyle()
+
+
+@unconverged
+def test_scores_by_epoch_have_curves_but_their_cost_has_none():
+    X = blobs()
+    callbacks = [ScoreCurve(np.arange(90) % 3)]
+    model = quick("DCCS", n_clusters=3, random_state=0, max_epochs=2, callbacks=callbacks).fit(X)
+    assert "steps" in model.history_[-1]
+    display = TrainingCurvesDisplay.from_estimator(model)
+    assert {"acc", "nmi", "ari", "wasserstein"} <= set(display.terms_)
+    assert not {"steps", "scoring_seconds"} & set(display.terms_)
 
 
 @unconverged
