@@ -324,6 +324,21 @@ def test_embedding_colours_by_cluster_or_label():
         np.testing.assert_array_equal(scatter.get_offsets(), Z[y == name])
 
 
+def test_points_of_every_shape_are_seen_at_low_resolution():
+    points = np.column_stack([np.arange(5000) % 100, np.arange(5000) // 100])
+    display = EmbeddingDisplay.from_predictions(points, np.arange(5000) // 500, legend=False)
+    display.ax_.set_axis_off()
+    display.figure_.set_dpi(60)
+    for artist in [*display.text_, *display.scatter_]:
+        artist.set_visible(False)
+    for scatter in display.scatter_:
+        scatter.set_visible(True)
+        display.figure_.canvas.draw()
+        pixels = np.asarray(display.figure_.canvas.buffer_rgba())[..., :3]
+        assert (pixels.min(axis=2) < 250).sum() > 500  # points of a group: a pixel each
+        scatter.set_visible(False)
+
+
 def test_embedding_takes_reducers_and_draws_rows():
     Z = np.random.default_rng(0).normal(size=(80, 5))
     labels = np.arange(80) % 4
