@@ -175,14 +175,19 @@ def report(rows):
                 lines += correlations(title, group)
         curve = [row for row in own if row["part"] == "n_clusters"]
         if curve:
-            chosen = {name: max(curve, key=lambda row: row[name])["k"] for name in SCORERS}
-            best = max(curve, key=lambda row: row["acc"])["k"]
+            chosen = {name: _best_number(curve, name) for name in SCORERS}
+            best = _best_number(curve, "acc")
             lines.append(f"  clusters chosen of {len(curve)}: {chosen}, by ACC {best}")
         for row in own:
             if row["part"] == "consensus":
                 runs = _common.summary(row["runs"])
                 lines.append(f"  consensus, seed {row['seed']}: {row['acc']:.3f}, runs {runs}")
     return "\n".join(lines)
+
+
+def _best_number(curve, name):
+    """The number of clusters with the highest score; of equal ones the largest, as in a search."""
+    return max(curve, key=lambda row: (row[name], row["k"]))["k"]
 
 
 def correlations(title, group):

@@ -20,8 +20,8 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def draw(page: Path) -> dict:
-    """Run a page's example in the folder of pictures, and tell how well its model did."""
-    settings, example = BLOCK.findall(page.read_text(encoding="utf-8"))
+    """Run a page's example, its second block, among the pictures; tell how well its model did."""
+    settings, example, *_ = BLOCK.findall(page.read_text(encoding="utf-8"))
     if not settings.startswith("quick = "):
         raise ValueError(f"the first block of {page} must set quick, got {settings!r}.")
     namespace = {"quick": {}}

@@ -285,3 +285,13 @@ def test_a_row_has_a_process_of_its_own(tmp_path):
         assert small(tmp_path / folder) == 0
     labels = [rows(tmp_path / f, "papers_digits")[0]["out"]["labels"] for f in ("a", "b")]
     assert labels[0] == labels[1]
+
+
+def test_of_equal_scores_the_largest_number_of_clusters_is_reported_as_chosen():
+    from benchmarks import label_free
+
+    scores = dict.fromkeys([*label_free.SCORERS, "acc"], 1.0)
+    key = {"part": "n_clusters", "method": "statdec", "n": 10}
+    lines = label_free.report([{**key, **scores, "k": k} for k in (2, 4, 3)])
+    assert "'stability': 4" in lines
+    assert "by ACC 4" in lines

@@ -37,14 +37,31 @@ def test_the_curve_shows_means_and_deviations_in_order():
 def test_of_equal_means_the_largest_number_is_best():
     for numbers in ([2, 3], [3, 2]):
         display = NClustersDisplay(n_clusters=numbers, scores=[[1.0], [1.0]])
-        assert display.plot(Figure().subplots()).best_n_clusters_ == 3
+        assert display.plot(ax=Figure().subplots()).best_n_clusters_ == 3
 
 
 def test_curves_share_axes_and_style_is_the_users():
     ax = Figure().subplots()
     for color in ("black", "red"):
-        NClustersDisplay(n_clusters=[2, 3], scores=[[1], [2]]).plot(ax, color=color, label=color)
+        NClustersDisplay(n_clusters=[2, 3], scores=[[1], [2]]).plot(ax=ax, color=color, label=color)
     assert {line.get_color() for line in ax.lines} >= {"black", "red"}
+
+
+def test_a_number_without_a_score_is_not_the_best():
+    scores = [[0.5, 0.6], [0.9, np.nan], [0.4, 0.4]]
+    display = NClustersDisplay(n_clusters=[2, 3, 4], scores=scores).plot()
+    assert display.best_n_clusters_ == 2
+    display.figure_.canvas.draw()
+    with pytest.raises(ValueError, match=r"mean is finite, got \[nan, nan\]"):
+        NClustersDisplay(n_clusters=[2, 3], scores=[[np.nan], [np.nan]]).plot()
+    assert len(plt.get_fignums()) == 1
+
+
+def test_names_of_scores_may_hold_whatever_they_do():
+    ax = Figure().subplots()
+    display = NClustersDisplay(n_clusters=[2], scores=[[1]], score_name="$\\frac$" + "long" * 20)
+    display.plot(ax=ax).figure_.canvas.draw()
+    assert len(ax.get_ylabel()) < 50
 
 
 def test_from_estimator_is_from_search():

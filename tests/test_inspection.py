@@ -10,16 +10,19 @@ from estimators import blobs, images, quick, unconverged
 from fixed import Fixed
 from sklearn.cluster import DBSCAN, KMeans
 from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skdeepcluster import inspection
+from skdeepcluster.callbacks import ScoreCurve
 from skdeepcluster.inspection import (
     ClusterLabelDisplay,
     ClusterSizesDisplay,
     EmbeddingDisplay,
     GalleryDisplay,
     InterpolationDisplay,
+    NClustersDisplay,
     SamplesDisplay,
     TrainingCurvesDisplay,
 )
@@ -61,6 +64,7 @@ DRAWN = {
     "curves": lambda ax: TrainingCurvesDisplay(HISTORY).plot(ax=ax),
     "matrix": lambda ax: ClusterLabelDisplay.from_predictions([0, 1, 1], [1, 0, 0], ax=ax),
     "sizes": lambda ax: ClusterSizesDisplay.from_predictions([0, 1, 1], ax=ax),
+    "choice": lambda ax: NClustersDisplay(n_clusters=[2, 3], scores=[[1], [2]]).plot(ax=ax),
     "samples": lambda ax: SamplesDisplay(np.eye(6).reshape(2, 3, 6), [0, 1]).plot(ax=ax),
     "interpolations": lambda ax: InterpolationDisplay(coded(8, 4, 4, (3,))[None], ["a"]).plot(
         ax=ax
@@ -116,6 +120,17 @@ def test_names_may_hold_whatever_file_names_do():
     display.figure_.canvas.draw()
     texts = {text.get_text() for text in display.text_}
     assert {"half\ufffd", "nu\ufffdl", "<b>"} <= texts
+
+
+def test_names_that_begin_with_an_underscore_are_in_legends():
+    names = ["_hidden", "_", "shown"]
+    display = EmbeddingDisplay.from_predictions(np.eye(3), names, legend=True)
+    texts = [text.get_text().lstrip("\u200b") for text in display.legend_.get_texts()]
+    assert texts == sorted(names)
+    display.figure_.canvas.draw()  # the space of no width is in the font
+    curves = TrainingCurvesDisplay(HISTORY, metrics={"_acc": ([1, 2], [0, 1])}).plot()
+    (text,) = curves.axes_[-1].get_legend().get_texts()
+    assert text.get_text().endswith("_acc")
 
 
 @pytest.mark.slow  # another interpreter
@@ -309,6 +324,21 @@ def test_embedding_colours_by_cluster_or_label():
         np.testing.assert_array_equal(scatter.get_offsets(), Z[y == name])
 
 
+def test_points_of_every_shape_are_seen_at_low_resolution():
+    points = np.column_stack([np.arange(5000) % 100, np.arange(5000) // 100])
+    display = EmbeddingDisplay.from_predictions(points, np.arange(5000) // 500, legend=False)
+    display.ax_.set_axis_off()
+    display.figure_.set_dpi(60)
+    for artist in [*display.text_, *display.scatter_]:
+        artist.set_visible(False)
+    for scatter in display.scatter_:
+        scatter.set_visible(True)
+        display.figure_.canvas.draw()
+        pixels = np.asarray(display.figure_.canvas.buffer_rgba())[..., :3]
+        assert (pixels.min(axis=2) < 250).sum() > 500  # points of a group: a pixel each
+        scatter.set_visible(False)
+
+
 def test_embedding_takes_reducers_and_draws_rows():
     Z = np.random.default_rng(0).normal(size=(80, 5))
     labels = np.arange(80) % 4
@@ -338,6 +368,17 @@ def test_curves_are_the_terms_of_the_history():
     np.testing.assert_array_equal(start.get_xydata(), [(1, 9), (2, 8), (3, 7), (4, 6)])
     np.testing.assert_array_equal(clustering.get_xydata(), [(5, 5), (6, 4), (7, 3), (8, 2)])
     assert start.get_linestyle() != clustering.get_linestyle()
+
+
+@unconverged
+def test_scores_by_epoch_have_curves_but_their_cost_has_none():
+    X = blobs()
+    callbacks = [ScoreCurve(np.arange(90) % 3)]
+    model = quick("DCCS", n_clusters=3, random_state=0, max_epochs=2, callbacks=callbacks).fit(X)
+    assert "steps" in model.history_[-1]
+    display = TrainingCurvesDisplay.from_estimator(model)
+    assert {"acc", "nmi", "ari", "wasserstein"} <= set(display.terms_)
+    assert not {"steps", "scoring_seconds"} & set(display.terms_)
 
 
 @unconverged
@@ -480,3 +521,9 @@ def test_samples_and_interpolations_are_the_estimators(kind):
         SamplesDisplay.from_estimator(model, clusters=[3])
     with pytest.raises(ValueError, match="pairs must be pairs"):
         InterpolationDisplay.from_estimator(model, pairs=[])
+
+
+def test_what_samples_from_all_components_is_refused():
+    model = GaussianMixture(2, random_state=0).fit(blobs(30))
+    with pytest.raises(TypeError, match=r"no n_clusters and sample\(\.\.\., cluster="):
+        SamplesDisplay.from_estimator(model)

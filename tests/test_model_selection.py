@@ -25,7 +25,7 @@ from skdeepcluster.model_selection import (
     silhouette_scorer,
     stability_scorer,
 )
-from skdeepcluster.model_selection._consensus import match_clusters
+from skdeepcluster.model_selection._consensus import _widened, match_clusters
 
 HALVES = ShuffleSplit(2, train_size=0.4, test_size=0.6, random_state=0)
 
@@ -267,6 +267,39 @@ def test_the_first_of_several_scorers_chooses_unless_told_otherwise():
     assert by_inertia.best_params_ == {"n_clusters": 6}
 
 
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("several", [True, False])
+@pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite")
+def test_scores_that_are_no_numbers_choose_nothing(refit, several):
+    def broken(estimator, X):
+        return np.nan
+
+    scoring = {"other": silhouette_scorer, "broken": broken} if several else broken
+    refit = "broken" if several and refit else refit
+
+    def choose():
+        model = KMeans(random_state=0)
+        return choose_n_clusters(model, blobs(60), [2, 3], scoring=scoring, refit=refit, cv=2)
+
+    if several and not refit:  # nothing is chosen
+        assert np.isfinite(choose().cv_results_["mean_test_other"]).all()
+        return
+    name = "broken" if several else "score"
+    with pytest.raises(ValueError, match=rf"finite {name}, got \[nan, nan\]"):
+        choose()
+
+
+def test_folds_are_shuffled_for_any_int():
+    search = choose_n_clusters(KMeans(random_state=0), blobs(60), [2], cv=np.int64(3))
+    assert search.cv.shuffle
+    assert search.n_splits_ == 3
+    for cv in (True, np.True_):
+        with pytest.raises(TypeError, match="cv must be an int, got"):
+            choose_n_clusters(KMeans(), blobs(60), [2], cv=cv)
+    with pytest.raises(ValueError, match="cv must be at least 2, got 1"):
+        choose_n_clusters(KMeans(), blobs(60), [2], cv=1)
+
+
 @pytest.mark.parametrize(
     ("numbers", "error", "message"),
     [
@@ -443,6 +476,64 @@ def test_runs_may_have_different_numbers_of_clusters():
     assert proba.sum() == pytest.approx(1)
     assert proba.max() >= found.count(3) / 9 - 1e-9
     np.testing.assert_array_equal(model.labels_, model.predict(X))
+
+
+class Counting(ClusterMixin, BaseEstimator):
+    """The cluster of a row is its number; of the clusters that there may be, fit sees some."""
+
+    def __init__(self, n_clusters=None):
+        self.n_clusters = n_clusters
+
+    def fit(self, X, y=None):
+        self.labels_ = self.predict(X)
+        return self
+
+    def predict(self, X):
+        return np.asarray(X)[:, 0].astype(int)
+
+    def score(self, X, y=None):
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda model: model,
+        lambda model: make_pipeline(StandardScaler(with_mean=False, with_std=False), model),
+        lambda model: GridSearchCV(model, {"n_clusters": [5]}, cv=2),
+    ],
+    ids=["alone", "pipeline", "search"],
+)
+def test_new_rows_may_be_in_clusters_that_no_row_of_fit_was_in(wrap):
+    X = np.repeat([0.0, 1.0, 2.0], 10)[:, None]
+    model = ConsensusClusterer(wrap(Counting(5)), 2, random_state=0).fit(X)
+    assert model.n_clusters_ == 5
+    proba = model.predict_proba([[4.0], [0.0]])
+    assert proba.shape == (2, 5)
+    np.testing.assert_array_equal(proba.max(axis=1), 1)
+    assert proba.argmax(axis=1)[0] not in model.labels_
+
+
+def test_clusters_beyond_those_of_fit_are_named():
+    X = np.repeat([0.0, 1.0, 2.0], 10)[:, None]
+    model = ConsensusClusterer(Counting(), 2, random_state=0).fit(X)
+    with pytest.raises(ValueError, match=r"3 clusters in fit, but Counting\(\) now predicts 3"):
+        model.predict([[3.0]])
+
+
+def test_scores_of_another_estimator_are_forgotten(calls):
+    X = blobs(30)
+    model = ConsensusClusterer(KMeans(2, n_init=1), 2, random_state=0).fit(X)
+    assert model.scores_.shape == (2,)
+    assert not hasattr(model.set_params(estimator=Recording()).fit(X), "scores_")
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_runs_with_all_clusters_are_not_copied(k):
+    p = np.eye(3)
+    wide = _widened(p, k)
+    assert (wide is p) == (k == 3)
+    np.testing.assert_array_equal(wide, np.eye(3, k))
 
 
 def test_labels_do_not_reach_the_runs(calls):

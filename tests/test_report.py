@@ -13,6 +13,7 @@ from fixed import Fixed
 from PIL import Image
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
+from sklearn.mixture import GaussianMixture
 
 from skdeepcluster.inspection import report
 
@@ -111,7 +112,7 @@ def test_of_too_many_rows_the_ends_of_large_clusters_are_taken(tmp_path):
     data = data_of(report(model, X, tmp_path / "a.html", max_images=100))
     labels, confidence = model.proba.argmax(axis=1), model.proba.max(axis=1)
     shown = [cluster["shown"] for cluster in data["clusters"]]
-    assert sum(shown) in range(97, 101)
+    assert sum(shown) == 100
     for cluster in data["clusters"]:
         members = np.flatnonzero(labels == cluster["number"])
         assert cluster["size"] == len(members)
@@ -119,8 +120,19 @@ def test_of_too_many_rows_the_ends_of_large_clusters_are_taken(tmp_path):
         ordered = members[np.argsort(-confidence[members], kind="stable")]
         assert part[0] == ordered[0]
         assert part[-1] == ordered[-1]
-        # Small clusters are whole; of others there are as many of each.
-        assert cluster["shown"] in (len(members), max(shown))
+        # Small clusters are whole; of others there are as many of each, up to what is over.
+        assert cluster["shown"] in (len(members), max(shown), max(shown) - 1)
+
+
+@pytest.mark.parametrize("max_images", [1, 2, 4])
+def test_of_more_clusters_than_images_the_largest_have_one(tmp_path, max_images):
+    model, X = fixed(400, 5), pictures(400)
+    data = data_of(report(model, X, tmp_path / "a.html", max_images=max_images))
+    sizes = np.bincount(model.proba.argmax(axis=1), minlength=5)
+    assert len(set(sizes)) == 5
+    largest = set(np.argsort(-sizes)[:max_images])
+    assert [c["shown"] for c in data["clusters"]] == [int(k in largest) for k in range(5)]
+    assert [c["size"] for c in data["clusters"]] == sizes.tolist()
 
 
 @pytest.mark.parametrize("n, side", [(300, 16), (12, 150)])
@@ -167,6 +179,24 @@ def test_hostile_text_stays_text(tmp_path):
             assert attributes.get(name, "#").startswith(("data:image/", "#"))
 
 
+def test_names_are_those_of_the_rows_however_they_are_indexed(tmp_path):
+    pd = pytest.importorskip("pandas")
+    names = [f"{i}.png" for i in range(60)]
+    series = pd.Series(names, index=np.arange(60)[::-1])
+    data = data_of(report(fixed(60), pictures(60), tmp_path / "a.html", names=series))
+    assert data["rows"]["names"] == [names[i] for i in data["rows"]["index"]]
+
+
+def test_names_take_no_more_bytes_than_utf8_gives_them(tmp_path):
+    def size(letter):
+        names = [letter * 300] * 60
+        path = report(fixed(60), pictures(60), tmp_path / "a.html", names=names)
+        assert data_of(path)["rows"]["names"] == names
+        return path.stat().st_size
+
+    assert size("漢") - size("a") == 60 * 300 * 2
+
+
 def test_features_have_a_table_and_what_sets_clusters_apart(tmp_path):
     X = np.random.default_rng(0).normal(size=(90, 4))
     labels = np.arange(90) % 3
@@ -186,6 +216,14 @@ def test_estimators_without_probabilities_will_do(tmp_path):
     data = data_of(path)
     assert data["rows"]["confidence"] is None
     assert [c["size"] for c in data["clusters"]] == np.bincount(model.labels_).tolist()
+
+
+def test_what_samples_from_all_components_has_no_picture_of_it(tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    model = GaussianMixture(2, random_state=0).fit(X)
+    text = report(model, X, tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "Sizes and confidence" in text
+    assert "Samples of each cluster" not in text
 
 
 def test_without_matplotlib_the_report_says_what_is_missing(tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ from PIL import Image
 from skdeepcluster.inspection._assignments import Assignments
 from skdeepcluster.inspection._curves import CRITIC, TrainingCurvesDisplay
 from skdeepcluster.inspection._embedding import EmbeddingDisplay
-from skdeepcluster.inspection._generated import InterpolationDisplay, SamplesDisplay
+from skdeepcluster.inspection._generated import InterpolationDisplay, SamplesDisplay, generates
 from skdeepcluster.inspection._matrix import ClusterLabelDisplay
 from skdeepcluster.inspection._page import Chart
 from skdeepcluster.inspection._plotting import require_matplotlib
@@ -81,7 +81,7 @@ def charts(
         ("sample", "Samples of each cluster", SamplesDisplay),
         ("interpolate", "From one cluster to another", InterpolationDisplay),
     ):
-        if hasattr(estimator, method):
+        if generates(estimator, method):
             add(
                 title,
                 _GENERATED[method],

@@ -1,16 +1,21 @@
 """The curve by which a number of clusters is chosen."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from skdeepcluster.inspection._plotting import COLORS, figure_and_axes, require_matplotlib
+from skdeepcluster.inspection._text import shorten
 from skdeepcluster.model_selection import choose_n_clusters, stability_scorer
 from skdeepcluster.model_selection._n_clusters import parameter_name
 
-#: Blue that the colour-blind see, and that prints dark.
-COLOR = "#0072B2"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Inches of a figure of its own.
+SIZE = (6.4, 4.2)
 
 
 class NClustersDisplay:
@@ -71,7 +76,7 @@ class NClustersDisplay:
         cv: Any = None,
         n_jobs: int | None = None,
         random_state: int | None = 0,
-        ax: Any = None,
+        ax: "Axes | None" = None,
         **kwargs: Any,
     ) -> Self:
         """Compute the curve and plot it.
@@ -99,6 +104,7 @@ class NClustersDisplay:
         >>> NClustersDisplay.from_estimator(model, X, range(2, 6)).best_n_clusters_
         3
         """
+        require_matplotlib(f"{cls.__name__}.from_estimator")
         if isinstance(scoring, Mapping):
             raise TypeError(
                 "a display shows one scorer: pass several to choose_n_clusters, and its result to "
@@ -158,6 +164,7 @@ class NClustersDisplay:
         >>> display.ax_.get_ylabel()
         'silhouette'
         """
+        require_matplotlib(f"{cls.__name__}.from_search")
         name = parameter_name(search.estimator)
         candidates = search.cv_results_["params"]
         if any(set(candidate) != {name} for candidate in candidates):
@@ -171,7 +178,9 @@ class NClustersDisplay:
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(self, ax: Any = None, *, score_name: str | None = None, **kwargs: Any) -> Self:
+    def plot(
+        self, *, ax: "Axes | None" = None, score_name: str | None = None, **kwargs: Any
+    ) -> Self:
         """Draw the curve.
 
         Parameters
@@ -194,21 +203,24 @@ class NClustersDisplay:
         >>> from skdeepcluster.inspection import NClustersDisplay
         >>> ax = Figure().subplots()
         >>> display = NClustersDisplay(n_clusters=[2, 3], scores=[[0.8, 0.7], [0.9, 0.6]])
-        >>> display.plot(ax, score_name="stability").ax_ is ax
+        >>> display.plot(ax=ax, score_name="stability").ax_ is ax
         True
         """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots()
+        require_matplotlib(f"{type(self).__name__}.plot")
         from matplotlib.ticker import MaxNLocator
 
         order = np.argsort(self.n_clusters, kind="stable")
         k = np.asarray(self.n_clusters)[order]
         scores = np.asarray(self.scores, dtype=float)
         means, spread = scores.mean(axis=1), scores.std(axis=1)
-        self.best_n_clusters_ = int(np.asarray(self.n_clusters)[means == means.max()].max())
-        style = {"color": COLOR, "marker": "o", "label": "mean of the folds", **kwargs}
+        if not np.isfinite(means).any():
+            raise ValueError(
+                f"scores must have a number of clusters whose mean is finite, got {means.tolist()}."
+            )
+        # As in a search, a number without a score in some fold cannot be the best.
+        self.best_n_clusters_ = int(np.asarray(self.n_clusters)[means == np.nanmax(means)].max())
+        self.figure_, ax = figure_and_axes(ax, SIZE)
+        style = {"color": COLORS[0], "marker": "o", "label": "mean of the folds", **kwargs}
         (self.line_,) = ax.plot(k, means[order], **style)
         color = self.line_.get_color()
         low, high = (means - spread)[order], (means + spread)[order]
@@ -224,9 +236,9 @@ class NClustersDisplay:
         )
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_xlabel("number of clusters")
-        ax.set_ylabel(score_name or self.score_name or "score")
+        ax.set_ylabel(shorten(score_name or self.score_name or "score", 40))
         ax.legend()
-        self.ax_, self.figure_ = ax, ax.figure
+        self.ax_ = ax
         return self
 
 

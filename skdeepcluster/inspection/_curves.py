@@ -22,8 +22,8 @@ from skdeepcluster.inspection._text import shorten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: What a row of a history has beside terms.
-_NO_TERMS = ("epoch", "phase", "seconds", "batches")
+#: What a row of a history has beside terms, the counts of `ScoreCurve` included.
+_NO_TERMS = ("epoch", "phase", "seconds", "batches", "steps", "scoring_seconds")
 
 #: DCCS's critic estimates this distance, beside which its paper shows the accuracy.
 CRITIC = "wasserstein"

@@ -272,6 +272,8 @@ class EmbeddingDisplay:
         for position, group in enumerate(groups):
             points = self.points[self.labels == group]
             style = {"s": area, "alpha": 0.65, "linewidths": 0, "label": shorten(group)}
+            # Snapped to whole pixels, small crosses have no area where these are large.
+            style["snap"] = False
             # An image within a vector format: thousands of points would make large files.
             style = {**style, **look(position), "rasterized": True, **(scatter_kw or {})}
             self.scatter_.append(self.ax_.scatter(*points.T, **style))

@@ -1,5 +1,6 @@
 """What a generative clustering makes: samples of clusters, and ways from one to another."""
 
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +25,9 @@ SPACES = ("both", "z", "k")
 
 #: Pairs of clusters that are shown if none are named.
 PAIRS = 5
+
+#: What tells a method that generates by cluster from others of its name.
+_ARGUMENT = {"sample": "cluster", "interpolate": "space"}
 
 
 class SamplesDisplay:
@@ -344,11 +348,23 @@ class InterpolationDisplay:
         return self
 
 
+def generates(estimator: Any, method: str) -> bool:
+    """Whether an estimator has clusters by number, and its `method` makes rows of them.
+
+    A mixture of scikit-learn's has a `sample`, too, which draws from all components.
+    """
+    function = getattr(estimator, method, None)
+    if function is None or not hasattr(estimator, "n_clusters"):
+        return False
+    return _ARGUMENT[method] in inspect.signature(function).parameters
+
+
 def _check_generates(estimator: Any, method: str) -> None:
     check_is_fitted(estimator)
-    if not hasattr(estimator, method):
+    if not generates(estimator, method):
         raise TypeError(
-            f"{type(estimator).__name__} has no {method}: VariationalGMMClustering does."
+            f"{type(estimator).__name__} has no n_clusters and {method}(..., "
+            f"{_ARGUMENT[method]}=...): VariationalGMMClustering does."
         )
 
 

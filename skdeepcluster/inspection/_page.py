@@ -26,7 +26,8 @@ def escape(text: Any) -> str:
 
 def embed(data: Any) -> str:
     """Return `data` as JSON that cannot end the script element that it is in."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    # Escapes would take six bytes for each letter of names that UTF-8 writes with two or three.
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -112,6 +112,7 @@ def report(
     True
     """
     path = Path(path)
+    names = None if names is None else list(names)  # a Series is indexed by label
     check_integer("max_images", max_images, minimum=1)
     check_real("max_megabytes", max_megabytes, exclusive=True)
     check_is_fitted(estimator)
@@ -152,23 +153,22 @@ def report(
 
 def _choose(found: Assignments, max_images: int) -> list[np.ndarray]:
     """Choose rows of each cluster, the most confident first: all, or the ends."""
-    members = found.members("most")
-    sizes = np.sort(found.sizes)
-    limit, left = int(sizes[-1]), max_images
-    if sizes.sum() > max_images:
-        # Small clusters whole; what they leave is shared by the others.
-        for i, size in enumerate(sizes):
-            limit = left // (len(sizes) - i)
-            if size > limit:
-                break
-            left -= int(size)
     chosen = []
-    for rows in members:
-        if len(rows) > limit:
-            first = (limit + 1) // 2
-            rows = np.concatenate([rows[:first], rows[len(rows) - (limit - first) :]])
+    for rows, count in zip(found.members("most"), _shares(found.sizes, max_images), strict=True):
+        if len(rows) > count:
+            first = (count + 1) // 2
+            rows = np.concatenate([rows[:first], rows[len(rows) - (count - first) :]])
         chosen.append(rows)
     return chosen
+
+
+def _shares(sizes: np.ndarray, total: int) -> list[int]:
+    """Share out `total` rows: small clusters whole, others alike, the largest get what is over."""
+    shares = [0] * len(sizes)
+    for i, k in enumerate(np.argsort(sizes, kind="stable")):
+        shares[k] = min(int(sizes[k]), total // (len(sizes) - i))
+        total -= shares[k]
+    return shares
 
 
 def _data(

@@ -13,7 +13,12 @@ def printable(text: Any) -> str:
 
 
 def shorten(name: Any, length: int = 16) -> str:
-    """Return a name in at most `length` characters, without matplotlib's mathematics."""
+    """Return a name in at most `length` characters, as matplotlib shows it whatever it holds.
+
+    To matplotlib, dollars enclose mathematics, and a label that begins with an underscore is one
+    that legends leave out: a space of no width stands before it.
+    """
     text = " ".join(printable(name).split())
     text = text if len(text) <= length else text[: length - 1] + "…"
-    return text.replace("$", r"\$")
+    text = text.replace("$", r"\$")
+    return f"\u200b{text}" if text.startswith("_") else text

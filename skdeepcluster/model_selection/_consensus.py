@@ -1,5 +1,6 @@
 """One clustering from several seeds."""
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -53,7 +54,7 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
     labels_ : ndarray of shape (n,), int
         Cluster of each row.
     n_clusters_ : int
-        Number of clusters K, the largest of the runs'.
+        Number of clusters K, the largest of the runs', those without rows included.
     estimators_ : list of estimators
         The fitted runs.
     matching_ : ndarray of shape (n_runs, K), int
@@ -174,12 +175,13 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         self.run_agreement_ = np.array([adjusted_rand_score(consensus, a) for a in labels])
         hits = [matching[r][consensus] == a for r, a in enumerate(labels)]
         self.row_agreement_ = np.mean(hits, axis=0)
+        told = {n: getattr(runs[0], n, None) for n in ("n_features_in_", "feature_names_in_")}
         if hasattr(runs[0], "score"):
-            self.scores_ = np.array([float(run.score(X)) for run in runs])
-        for name in ("n_features_in_", "feature_names_in_"):
-            if hasattr(runs[0], name):
-                setattr(self, name, getattr(runs[0], name))
-            elif hasattr(self, name):  # of a fit before, on X with names
+            told["scores_"] = np.array([float(run.score(X)) for run in runs])
+        for name in ("n_features_in_", "feature_names_in_", "scores_"):
+            if told.get(name) is not None:
+                setattr(self, name, told[name])
+            elif hasattr(self, name):  # of a fit before, on X with names or of another estimator
                 delattr(self, name)
         return self
 
@@ -199,7 +201,8 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If the runs do not accept X.
+            If the runs do not accept X, or one without probabilities finds a cluster beyond
+            `n_clusters_`.
 
         Examples
         --------
@@ -230,7 +233,8 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         NotFittedError
             If the estimator is not fitted.
         ValueError
-            If the runs do not accept X.
+            If the runs do not accept X, or one without probabilities finds a cluster beyond
+            `n_clusters_`.
 
         Examples
         --------
@@ -244,7 +248,7 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _check_dense(X)
-        memberships = (_membership(run, X) for run in self.estimators_)
+        memberships = (_membership(run, X, self.n_clusters_) for run in self.estimators_)
         return _mean((_widened(p, self.n_clusters_) for p in memberships), self.matching_)
 
     def get_metadata_routing(self) -> MetadataRouter:
@@ -336,8 +340,8 @@ def _fit(run: Any, X: Any, fit_params: dict) -> Any:
     return run.fit(X, **fit_params)
 
 
-def _membership(run: Any, X: Any) -> np.ndarray:
-    """Probabilities (n, K) of a run, or ones and zeros."""
+def _membership(run: Any, X: Any, known: int | None = None) -> np.ndarray:
+    """Probabilities (n, K) of a run, or ones and zeros; of clusters that are `known` since fit."""
     if hasattr(run, "predict_proba"):
         return np.asarray(run.predict_proba(X), dtype=np.float64)
     labels = np.asarray(run.predict(X))
@@ -345,13 +349,22 @@ def _membership(run: Any, X: Any) -> np.ndarray:
         raise ValueError(
             f"clusters must be numbered from 0 on, but {run!r} predicts {labels.min()}."
         )
+    if known is not None and labels.max() >= known:
+        raise ValueError(
+            f"the runs had {known} clusters in fit, but {run!r} now predicts {labels.max()}."
+        )
     return np.eye(max(_n_clusters(run), int(labels.max()) + 1))[labels]
 
 
 def _n_clusters(run: Any) -> int:
     """How many clusters a run has, as far as it tells; a call may be of a few rows alone."""
-    last = run[-1] if hasattr(run, "steps") else run
-    return int(np.max(last.labels_)) + 1 if hasattr(last, "labels_") else 0
+    if hasattr(run, "best_estimator_"):
+        return _n_clusters(run.best_estimator_)
+    if hasattr(run, "steps"):
+        return _n_clusters(run[-1])
+    told = getattr(run, "n_clusters", None)
+    count = int(told) if isinstance(told, Integral) else 0
+    return max(count, int(np.max(run.labels_)) + 1) if hasattr(run, "labels_") else count
 
 
 def _padded(memberships: list[np.ndarray]) -> list[np.ndarray]:
@@ -360,7 +373,9 @@ def _padded(memberships: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _widened(membership: np.ndarray, k: int) -> np.ndarray:
-    """Add clusters without rows to a run that has fewer than others."""
+    """Add clusters without rows to a run that has fewer than others; a run of `k` is no copy."""
+    if membership.shape[1] == k:
+        return membership
     return np.pad(membership, ((0, 0), (0, k - membership.shape[1])))
 
 

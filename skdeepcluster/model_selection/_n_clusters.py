@@ -1,8 +1,10 @@
 """The number of clusters, chosen from a range by scorers that need no labels."""
 
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 
@@ -63,7 +65,7 @@ def choose_n_clusters(
     ------
     ValueError
         If the estimator has no such parameter, or several; if a number is below 2, or there is
-        none. What the estimator raises in a fit is raised, too.
+        none; if no number has a finite score. What the estimator raises in a fit is raised, too.
     TypeError
         If a number is no int.
 
@@ -106,7 +108,8 @@ def choose_n_clusters(
         cv = ShuffleSplit(
             N_SPLITS, train_size=TRAIN_SIZE, test_size=1 - TRAIN_SIZE, random_state=random_state
         )
-    elif isinstance(cv, int):
+    elif isinstance(cv, Integral | np.bool_):
+        check_integer("cv", cv, minimum=2)
         cv = KFold(cv, shuffle=True, random_state=random_state)
     if isinstance(scoring, Mapping) and refit is True:
         refit = next(iter(scoring))
@@ -120,7 +123,18 @@ def choose_n_clusters(
         verbose=verbose,
         error_score="raise",
     )
-    return search.fit(X)
+    search.fit(X)
+    if hasattr(search, "best_index_"):
+        _check_scored(search)
+    return search
+
+
+def _check_scored(search: GridSearchCV) -> None:
+    """Raise where nothing was chosen by its score: of NaN alone, the search takes the first."""
+    name = search.refit if isinstance(search.refit, str) else "score"
+    means = search.cv_results_[f"mean_test_{name}"]
+    if not np.isfinite(means).any():
+        raise ValueError(f"no number of clusters has a finite {name}, got {means.tolist()}.")
 
 
 def parameter_name(estimator: Any) -> str:
