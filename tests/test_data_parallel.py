@@ -16,6 +16,7 @@ from numpy.testing import assert_array_equal
 from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 from turns import together
 
 from skdeepcluster._training._group import Group
@@ -256,6 +257,34 @@ def test_a_seed_is_agreed_on(monkeypatch):
     X = blobs()
     many = together(2, lambda rank: quick("StatDEC", n_clusters=3, **BRIEF).fit(X), monkeypatch)
     assert numbers(many[0]) == numbers(many[1])
+
+
+class Stacked(Dataset):
+    """Rows that are read several at a time, and never none."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        return self.X[i]
+
+    def __getitems__(self, numbers):
+        return list(np.stack([self.X[i] for i in numbers]))
+
+
+def test_a_dataset_is_shared_as_its_rows_are(monkeypatch):
+    X = blobs()
+
+    def fit(rank, rows):
+        return quick("StatDEC", n_clusters=3, random_state=0, **BRIEF).fit(rows)
+
+    arrays = together(2, partial(fit, rows=X), monkeypatch)
+    for model in together(2, partial(fit, rows=Stacked(X)), monkeypatch):
+        assert numbers(model) == numbers(arrays[0])
+        assert_array_equal(model.labels_, arrays[0].labels_)
 
 
 def test_one_checkpoint_serves_any_number_of_processes(tmp_path, monkeypatch):
