@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from turns import together
 
-from skdeepcluster._training._group import Group
+from skdeepcluster._training._group import Group, current_group
 from skdeepcluster._training._shares import Share
 
 Adam = torch.optim.Adam
@@ -251,6 +251,23 @@ def test_several_fit_what_one_fits(case, size, monkeypatch):
 
 def test_batches_of_fewer_rows_than_processes(monkeypatch):
     check(["StatDEC", lambda: blobs(9), BRIEF], 3, monkeypatch)
+
+
+def test_processes_may_have_other_numbers_of_threads(monkeypatch):
+    X = blobs(2500)
+
+    def fit(rank):
+        return quick("StatDEC", n_clusters=3, random_state=0, **BRIEF | {"pretrain_epochs": 1}).fit(X)
+
+    alike = together(2, fit, monkeypatch)[0]
+    # Batches of inference would have 960 and 1008 rows.
+    threads = {0: 8, 1: 6}
+    monkeypatch.setattr(
+        torch, "get_num_threads", lambda: threads[group.rank] if (group := current_group()) else 1
+    )
+    for model in together(2, fit, monkeypatch):
+        assert_same_curve(numbers(alike), numbers(model))
+        assert_array_equal(model.labels_, model.predict(X))
 
 
 def test_a_seed_is_agreed_on(monkeypatch):

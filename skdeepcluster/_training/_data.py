@@ -167,14 +167,14 @@ class TensorSource(Dataset):
     def chunks(
         self, cost: int = 1, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[Tensor, int]]:
-        """All rows in order, in batches of one fixed size.
+        """Rows in order, in batches of one fixed size.
 
         Parameters
         ----------
         cost : int, default=1
             How many numbers a row makes in the network, by its own.
         first, last : int, default=0 and None
-            Numbers of the first batch, and of the one that is no more wanted.
+            Numbers of the first row, and of the one that is no more wanted; None wants all.
 
         Yields
         ------
@@ -185,8 +185,9 @@ class TensorSource(Dataset):
             How many rows of the batch are rows of the data.
         """
         size = self.chunk_size(cost)
-        for start in range(0, len(self), size)[first:last]:
-            x = self[start : start + size]
+        last = len(self) if last is None else last
+        for start in range(first, last, size):
+            x = self[start : min(start + size, last)]
             n_valid = len(x)
             if n_valid < size:
                 x = torch.cat([x, x.new_zeros(size - n_valid, *x.shape[1:])])

@@ -13,7 +13,12 @@ from skorch.utils import TeeGenerator
 from torch import Tensor
 
 from skdeepcluster._training import _checkpoint, _progress
-from skdeepcluster._training._data import Batch, BatchIterator, TensorSource
+from skdeepcluster._training._data import (
+    Batch,
+    BatchIterator,
+    TensorSource,
+    inference_batch_size,
+)
 from skdeepcluster._training._device import autocast, explained, is_available
 from skdeepcluster._training._group import Group, shared_group
 from skdeepcluster._training._interrupt import Interrupt, deferred_interrupt
@@ -315,16 +320,18 @@ class ClusteringNet(NeuralNet):
         """
         self._set_training(False)
         cost = self.inference_cost if cost is None else cost
-        size = source.chunk_size(cost)
-        n_chunks, group = -(-len(source) // size), self.group_
-        shared = group is not None and n_chunks >= group.size
-        first, last = group.share(n_chunks) if shared else (0, n_chunks)
-        out, start = None, first * size
-        for x, n_valid in source.chunks(cost, first, last):
+        n, group = len(source), self.group_
+        # Less than a batch for each process is not worth a message. Batches depend on the threads
+        # of a process: what all must see alike is counted in those of a single thread.
+        shape = source.preprocess.input_shape
+        shared = group is not None and n > (group.size - 1) * inference_batch_size(shape, 1, cost)
+        start, last = group.share(n) if shared else (0, n)
+        out = None
+        for x, n_valid in source.chunks(cost, start, last):
             with explained(self.device):
                 y = function(x)[:n_valid]
             if out is None:
-                shape = (len(source), *y.shape[1:])
+                shape = (n, *y.shape[1:])
                 out = y.new_zeros(shape) if shared else y.new_empty(shape)
             out[start : start + n_valid] = y
             start += n_valid
