@@ -13,14 +13,17 @@ import pytest
 import torch
 from estimators import blobs, every_estimator, images, quick, unconverged
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 from turns import together
 
-from skdeepcluster._training._group import Group, current_group
+from skdeepcluster._training import Preprocessor, TensorSource
+from skdeepcluster._training._group import Group, current_group, shared_group
 from skdeepcluster._training._shares import Share
+from skdeepcluster.callbacks import ScoreCurve
 
 Adam = torch.optim.Adam
 
@@ -257,7 +260,8 @@ def test_processes_may_have_other_numbers_of_threads(monkeypatch):
     X = blobs(2500)
 
     def fit(rank):
-        return quick("StatDEC", n_clusters=3, random_state=0, **BRIEF | {"pretrain_epochs": 1}).fit(X)
+        params = BRIEF | {"pretrain_epochs": 1}
+        return quick("StatDEC", n_clusters=3, random_state=0, **params).fit(X)
 
     alike = together(2, fit, monkeypatch)[0]
     # Batches of inference would have 960 and 1008 rows.
@@ -268,6 +272,19 @@ def test_processes_may_have_other_numbers_of_threads(monkeypatch):
     for model in together(2, fit, monkeypatch):
         assert_same_curve(numbers(alike), numbers(model))
         assert_array_equal(model.labels_, model.predict(X))
+
+
+@pytest.mark.parametrize(("room", "place"), [((True, False), "cpu"), ((True, True), "meta")])
+def test_rows_live_on_the_device_everywhere_or_nowhere(room, place, monkeypatch):
+    # Where they live, numbers of rows are drawn: by generators that differ among devices.
+    X = blobs()
+    monkeypatch.setattr(TensorSource, "_fits", lambda self, tensor: room[shared_group().rank])
+
+    def index_device(rank):
+        source = TensorSource(X, Preprocessor.identity(4), "meta", shared_group())
+        return source.index_device.type
+
+    assert together(2, index_device, monkeypatch) == [place, place]
 
 
 def test_a_seed_is_agreed_on(monkeypatch):
@@ -358,6 +375,22 @@ def test_progress_is_shown_once(monkeypatch, capsys):
         ),
         (lambda rank: ({}, blobs() + rank * 1e-3), "the same rows of X"),
         (lambda rank: ({"lam": 0.1 * (rank + 1)}, blobs()), "the same parameters"),
+        (
+            lambda rank: ({"compile": rank == 0}, blobs()),
+            "the same compile, but they have True, False",
+        ),
+        (
+            lambda rank: ({"callbacks": [ScoreCurve(np.zeros(90))][rank:]}, blobs()),
+            r"the same callbacks, but they have \['ScoreCurve'\], \[\]",
+        ),
+        (
+            lambda rank: ({"checkpoint": "a folder" if rank else None}, blobs()),
+            "the same use of a checkpoint, but they have none, a folder",
+        ),
+        (
+            lambda rank: ({}, blobs() if rank else Stacked(blobs())),
+            "the same kind of X, but they have a dataset, an array",
+        ),
         (lambda rank: ({"compile": True}, blobs()), "compile=True is not possible in data_para"),
         (lambda rank: ({"device": "cuda"}, blobs()), "this process's device is 'cpu', got devi"),
     ],
@@ -369,6 +402,21 @@ def test_what_cannot_be_shared_is_refused_everywhere(differs, message, monkeypat
         params, X = differs(rank)
         with pytest.raises(ValueError, match=message):
             quick("StatDEC", n_clusters=3, random_state=0, **params).fit(X)
+        refused.append(rank)
+
+    together(2, fit, monkeypatch)
+    assert sorted(refused) == [0, 1]
+
+
+def test_all_go_on_from_a_fit_or_none_does(monkeypatch):
+    X = blobs()
+    fitted = quick("StatDEC", n_clusters=3, random_state=0, warm_start=True, **BRIEF).fit(X)
+    refused = []
+
+    def fit(rank):
+        model = fitted if rank else clone(fitted)
+        with pytest.raises(ValueError, match="same start, but they have a new one, a fit of 2 ep"):
+            model.fit(X)
         refused.append(rank)
 
     together(2, fit, monkeypatch)

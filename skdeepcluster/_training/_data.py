@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skdeepcluster._training._group import Group
+
 #: Share of a GPU's free memory that the data may take to live there for the whole run.
 DEVICE_SHARE = 0.5
 
@@ -114,9 +116,18 @@ class TensorSource(Dataset):
         Raw rows of a dtype that torch knows; never written to.
     preprocess : Preprocessor
     device : str or torch.device
+    group : Group or None, default=None
+        Processes with the same rows. They draw row numbers where the rows live, so the rows of all
+        live on the device, or none's.
     """
 
-    def __init__(self, rows: np.ndarray, preprocess: Preprocessor, device: str | torch.device):
+    def __init__(
+        self,
+        rows: np.ndarray,
+        preprocess: Preprocessor,
+        device: str | torch.device,
+        group: Group | None = None,
+    ):
         self.preprocess = preprocess
         self.device = torch.device(device)
         tensor = torch.from_numpy(_as_writable(rows))
@@ -124,7 +135,10 @@ class TensorSource(Dataset):
         early = self.device.type == "mps" and tensor.dtype in _WIDE
         self._workplace = torch.device("cpu") if early else self.device
         self._prepare = preprocess.on(self._workplace, tensor.dtype)
-        self.rows = tensor.to(self.device) if self._fits(tensor) else tensor
+        fits = self._fits(tensor)
+        if group is not None:
+            fits = not group.any(not fits)[0]
+        self.rows = tensor.to(self.device) if fits else tensor
 
     def _fits(self, tensor: Tensor) -> bool:
         if self._workplace != self.device:
@@ -222,10 +236,16 @@ class ReadSource(TensorSource):
         return torch.from_numpy(_as_writable(rows))
 
 
-def make_source(rows, preprocess: Preprocessor, device: str | torch.device) -> TensorSource:
+def make_source(
+    rows,
+    preprocess: Preprocessor,
+    device: str | torch.device,
+    group: Group | None = None,
+) -> TensorSource:
     """Return what batches are taken from: of an array, or of rows that are read."""
-    kind = TensorSource if isinstance(rows, np.ndarray) else ReadSource
-    return kind(rows, preprocess, device)
+    if isinstance(rows, np.ndarray):
+        return TensorSource(rows, preprocess, device, group)
+    return ReadSource(rows, preprocess, device)
 
 
 def inference_batch_size(input_shape: tuple[int, ...], threads: int, cost: int = 1) -> int:

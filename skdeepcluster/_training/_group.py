@@ -40,8 +40,9 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
     ImportError
         If Accelerate is not installed: it is in the extra ``distributed``.
     ValueError
-        From `fit`: if the processes do not have the same data or parameters, if `device` is none of
-        the process's, or with ``compile=True``.
+        From `fit`: if the processes do not have the same data, parameters, kinds of callbacks or
+        start, if one has a checkpoint and another none, if `device` is none of the process's, or
+        with ``compile=True``.
 
     See Also
     --------
