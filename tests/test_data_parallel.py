@@ -101,6 +101,21 @@ def test_draws_that_cannot_be_divided_are_refused():
         share.compute(torch.bernoulli, torch.full((8, 2), 0.5))
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        torch.randn_like,
+        lambda x: torch.empty_like(x).normal_(),
+        lambda x: F.dropout(x, 0.4),
+    ],
+)
+def test_draws_for_what_is_not_of_rows_are_refused(draw):
+    (share, _) = shares(8, 2)
+    with pytest.raises(NotImplementedError, match=r"shape \(7, 2\), where this one has 4 rows"):
+        share.compute(lambda x: draw(torch.cat([x, x[:3]])), torch.ones(8, 2))
+    share.compute(lambda x: F.dropout(torch.cat([x, x[:3]]), 0.4, training=False), torch.ones(8, 2))
+
+
 @pytest.mark.parametrize("n", [4, 9, 10])
 @pytest.mark.parametrize("size", [2, 3])
 @pytest.mark.parametrize("versions", [1, 2])
@@ -164,6 +179,45 @@ def test_gradients_and_statistics_are_those_of_the_whole_batch(n, size, monkeypa
             torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6)
         for mine, theirs in zip(net.buffers(), whole.buffers(), strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("n", "size"), [(10, 2), (11, 3), (3, 3)])
+def test_statistics_are_of_all_rows_where_a_network_takes_some_of_them(n, size, monkeypatch):
+    torch.manual_seed(0)
+    x = 3 + torch.randn(n, 2, 3, dtype=torch.float64)
+    kept = torch.rand(n, 4) < 0.5
+    kept[:, 0] = True  # each row is there, some of them several times
+
+    def objective(net):
+        def compute(x, kept):
+            rows = kept.nonzero(as_tuple=True)[0]
+            y = net(x[rows]).square().flatten(1).sum(dim=1)
+            return x.new_zeros(len(x)).index_add(0, rows, y).mean()
+
+        return compute
+
+    def norm():
+        return nn.BatchNorm1d(2).double()
+
+    whole = norm()
+    expected = objective(whole)(x, kept)
+    expected.backward()
+
+    def step(rank):
+        group, net = Group(rank, size, torch.device("cpu")), norm()
+        share = Share(group, n)
+        loss = share.weighted(share.compute(objective(net), x, kept))
+        loss.backward()
+        group.average_gradients(net.parameters())
+        return net, group.average(loss)
+
+    for net, loss in together(size, step, monkeypatch):
+        # The statistics are computed in float32.
+        torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-7)
+        for mine, theirs in zip(net.parameters(), whole.parameters(), strict=True):
+            torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(net.running_mean, whole.running_mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(net.running_var, whole.running_var, rtol=1e-5, atol=1e-6)
 
 
 # ------------------------------------------------------------------ whole fits
@@ -416,6 +470,24 @@ def test_all_go_on_from_a_fit_or_none_does(monkeypatch):
     def fit(rank):
         model = fitted if rank else clone(fitted)
         with pytest.raises(ValueError, match="same start, but they have a new one, a fit of 2 ep"):
+            model.fit(X)
+        refused.append(rank)
+
+    together(2, fit, monkeypatch)
+    assert sorted(refused) == [0, 1]
+
+
+def test_other_random_numbers_in_one_process_are_noticed(monkeypatch):
+    X, refused = blobs(), []
+
+    class Draw(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if shared_group().rank == 1:
+                torch.rand(1)
+
+    def fit(rank):
+        model = quick("StatDEC", n_clusters=3, random_state=0, callbacks=[Draw()], **BRIEF)
+        with pytest.raises(NotImplementedError, match="have drawn different random numbers"):
             model.fit(X)
         refused.append(rank)
 

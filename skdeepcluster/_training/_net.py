@@ -1,6 +1,7 @@
 """The skorch net that all methods extend: phases, steps, losses, stopping, resuming."""
 
 import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -643,6 +644,7 @@ class ClusteringNet(NeuralNet):
         if self.group_ is not None:
             if not save and self.step_count_ % AGREE_EVERY:
                 return
+            self._check_draws()
             main = self.group_.is_main  # its clock counts
             time_is_up, due, interrupted = self._any(main and time_is_up, main and due, interrupted)
         if not (time_is_up or interrupted or due):
@@ -653,6 +655,22 @@ class ClusteringNet(NeuralNet):
             raise KeyboardInterrupt
         if time_is_up and not self.finished_ and self.stopped_by_ is None:
             self.stopped_by_ = "max_time"
+
+    def _check_draws(self) -> None:
+        """Look whether the processes have drawn the same random numbers.
+
+        Raises
+        ------
+        NotImplementedError
+            In all of them, if not: they would train different models from here on.
+        """
+        states = random_state(self.device).values()
+        digest = hashlib.blake2b(b"".join(s.cpu().numpy().tobytes() for s in states)).digest()
+        if not self.group_.alike(digest):
+            raise NotImplementedError(
+                "in data_parallel the processes have drawn different random numbers: the network, "
+                "or a callback, draws them otherwise than row by row along the first dimension."
+            )
 
     # ------------------------------------------------------------------ resuming
 
