@@ -155,6 +155,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         else:
             preprocess = self._preprocess
             self._check_row_shape(row_shape)
+            self._check_preparation()
         device = resolve_device(self.device)
         seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess, start))
         if start is not None and one_epoch:
@@ -183,6 +184,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self._preprocess = preprocess
         if start is None:
             self._row_shape = row_shape or X.shape[1:]
+            self._prepared_by = self._preparation()
         self.net_ = net
         before = self.history_ if start is not None and one_epoch else []
         rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
@@ -494,6 +496,21 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 f"X has rows of shape {row_shape}, but the estimator was fitted on rows of "
                 f"shape {' or '.join(map(str, shapes))}."
             )
+
+    def _preparation(self) -> dict[str, Any]:
+        """Return the parameters that say how rows become inputs."""
+        shape = None if self.image_shape is None else check_image_shape(self.image_shape)
+        return {"scaling": self.scaling, "image_shape": shape}
+
+    def _check_preparation(self) -> None:
+        """Refuse parameters that a fit which goes on would leave aside."""
+        for name, now in self._preparation().items():
+            before = self._prepared_by[name]
+            if now != before:
+                raise ValueError(
+                    f"{name} was {before!r} in the fit that this one goes on from, and is {now!r}: "
+                    "scaling and layout stay. Leave it as it was, or begin anew."
+                )
 
     def _map(self, source: TensorSource, function: Callable, cost: int | None = None) -> np.ndarray:
         result = self.net_.map_rows(source, function, cost).cpu().numpy()

@@ -96,6 +96,36 @@ def test_the_scaling_stays():
     assert_array_equal(model.transform(X[:5]), same)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"scaling": None},
+            "scaling was 'auto' in the fit that this one goes on from, and is None",
+        ),
+        ({"image_shape": (2, 2)}, r"image_shape was None in .*, and is \(2, 2\)"),
+    ],
+)
+def test_what_would_be_left_aside_is_refused(changed, message, tmp_path):
+    X = blobs()
+    name = "VariationalGMMClustering"
+    model = short(name, warm_start=True).fit(X)
+    model.save(tmp_path / "model")
+    for fitted in (model, skdeepcluster.load(tmp_path / "model")):
+        before = fitted.transform(X)
+        fitted.set_params(**changed)
+        for go_on in (fitted.fit, fitted.partial_fit):
+            with pytest.raises(ValueError, match=message):
+                go_on(X)
+        assert_array_equal(fitted.transform(X), before)
+
+
+def test_a_shape_in_a_list_is_the_same_shape():
+    X = images()
+    model = short("StatDEC", n_clusters=2, image_shape=X.shape[1:], warm_start=True).fit(X)
+    model.set_params(image_shape=list(X.shape[1:])).fit(X)
+
+
 @every_estimator
 @pytest.mark.parametrize("changed", [{"n_clusters": 4}, {"hidden_sizes": (8, 8, 8)}])
 def test_other_networks_are_refused(name, changed):
