@@ -158,6 +158,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             self._check_preparation()
         device = resolve_device(self.device)
         seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess, start))
+        if start is not None and not one_epoch and self._was_cut(X, row_shape, seed, start):
+            start = None  # its checkpoint has more than the weights
         if start is not None and one_epoch:
             seed = (seed + self.n_iter_) % 2**31  # not the same noise for each piece
         source = make_source(X, preprocess, device, shared_group())
@@ -480,6 +482,20 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             params["start"] = [getattr(start, module + "_") for module in start._modules]
         name = type(self).__name__
         return Path(self.checkpoint) / f"{name}-{fingerprint(name, params, X)}.checkpoint"
+
+    def _was_cut(
+        self, X: np.ndarray, row_shape: tuple | None, seed: int, last: ClusteringNet
+    ) -> bool:
+        """Whether the last fit was this call, was ended by `max_time`, and has a checkpoint."""
+        if self.checkpoint is None or last.stopped_by_ != "max_time":
+            return False
+
+        def has_checkpoint() -> bool:
+            path = self._checkpoint_path(X, row_shape, seed, None)
+            return path == last.checkpoint and path.is_file()
+
+        group = shared_group()
+        return has_checkpoint() if group is None else group.from_main(has_checkpoint)
 
     # ------------------------------------------------------------------ inference
 

@@ -8,6 +8,7 @@ import torch
 from estimators import QUICK, blobs, every_estimator, has, images, quick, unconverged
 from numpy.testing import assert_array_equal
 from sklearn.metrics import adjusted_rand_score
+from turns import together
 
 import skdeepcluster
 
@@ -154,6 +155,43 @@ def test_a_checkpoint_of_the_first_run_is_not_the_answer_to_the_second(tmp_path)
     assert not np.array_equal(first, second)
     assert_array_equal(again.fit(X).transform(X), second)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@every_estimator
+def test_a_run_that_time_cut_is_ended_before_another_goes_on_from_it(name, tmp_path):
+    X = blobs()
+    whole = short(name).fit(X)
+    model = short(name, warm_start=True, checkpoint=tmp_path, max_time=1e-6).fit(X)
+    assert model.net_.stopped_by_ == "max_time"
+    model = pickle.loads(pickle.dumps(model)).set_params(max_time=None).fit(X)
+    assert_array_equal(model.transform(X), whole.transform(X))
+    assert len(model.history_) == len(whole.history_)
+    model.fit(X)
+    assert {row["phase"] for row in model.history_} == {"clustering"}
+    assert not np.array_equal(model.transform(X), whole.transform(X))
+
+
+def test_a_run_that_time_cut_is_a_start_for_other_rows_or_without_its_checkpoint(tmp_path):
+    X = blobs()
+    for rows, keep in ((X[:50], True), (X, False)):
+        model = short("StatDEC", warm_start=True, checkpoint=tmp_path, max_time=1e-6).fit(X)
+        for file in [] if keep else tmp_path.iterdir():
+            file.unlink()
+        model.set_params(max_time=None).fit(rows)
+        assert {row["phase"] for row in model.history_} == {"clustering"}
+
+
+def test_processes_end_a_cut_run_together(tmp_path, monkeypatch):
+    X = blobs()
+    whole = together(2, lambda rank: short("StatDEC").fit(X), monkeypatch)[0]
+
+    def fit(rank):
+        folder = tmp_path / str(rank)  # a disk of their own each
+        model = short("StatDEC", warm_start=True, checkpoint=folder, max_time=1e-6).fit(X)
+        return model.set_params(max_time=None).fit(X)
+
+    for model in together(2, fit, monkeypatch):
+        assert_array_equal(model.transform(X), whole.transform(X))
 
 
 # ------------------------------------------------------------------ partial_fit
