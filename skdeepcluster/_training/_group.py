@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
+
+#: How long processes wait for each other: one may be placing centres by k-means meanwhile, which
+#: takes longer on many rows than the ten minutes that NCCL waits unasked.
+PATIENCE = timedelta(days=1)
 
 _current: ContextVar[Group | None] = ContextVar("group", default=None)
 
@@ -28,7 +33,10 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
     Parameters
     ----------
     accelerator : accelerate.Accelerator or None, default=None
-        None makes one. It says which device is the process's: with ``device="auto"`` fits use it.
+        None makes one, whose processes wait for each other for up to a day. It says which device is
+        the process's: with ``device="auto"`` fits use it. One of your own must wait as long as
+        k-means takes in one process: NCCL's ten minutes are short where rows are many
+        (``InitProcessGroupKwargs(timeout=...)``).
         Anything with its `process_index`, `num_processes` and `device` will do.
 
     Yields
@@ -81,9 +89,10 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
     (60,)
     """
     if accelerator is None:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
 
-        accelerator = Accelerator()
+        patience = InitProcessGroupKwargs(timeout=PATIENCE)
+        accelerator = Accelerator(kwargs_handlers=[patience])
     group = Group(accelerator.process_index, accelerator.num_processes, accelerator.device)
     token = _current.set(group)
     try:
