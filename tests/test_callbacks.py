@@ -57,18 +57,18 @@ def test_only_epochs_of_the_clustering_have_scores_and_only_those_asked_for():
 
 @unconverged
 def test_scoring_takes_no_time_from_the_training():
-    class Deadlines(Callback):
-        seen = []
+    deadlines = []
 
+    class Watch(Callback):
         def on_epoch_begin(self, net, **kwargs):
-            self.seen.append(net.deadline_)
+            deadlines.append(net.deadline_)
 
     X, y = blobs(70), labels(70)
     model = quick("StatDEC", n_clusters=3, tol=0, max_epochs=4, max_time=1000)
-    model.set_params(callbacks=[Deadlines(), ScoreCurve(y)]).fit(X)
+    model.set_params(callbacks=[Watch(), ScoreCurve(y)]).fit(X)
     scoring = [row.get("scoring_seconds", 0) for row in model.history_[:-1]]
     assert sum(scoring) > 0
-    np.testing.assert_allclose(np.diff(Deadlines.seen), scoring, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.diff(deadlines), scoring, rtol=0, atol=1e-6)
 
 
 @unconverged

@@ -7,6 +7,7 @@ import socket
 import time
 import warnings
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from turns import together
 
+from skdeepcluster import data_parallel
 from skdeepcluster._training import Preprocessor, TensorSource
 from skdeepcluster._training._group import Group, current_group, shared_group
 from skdeepcluster._training._shares import Share
@@ -506,6 +508,19 @@ def test_outside_of_it_nothing_is_shared(name, monkeypatch):
 
 
 # ------------------------------------------------------------------ real processes
+
+
+def test_processes_wait_longer_than_nccl_does_unasked(monkeypatch):
+    accelerate = pytest.importorskip("accelerate")
+
+    def accelerator(kwargs_handlers):
+        (handler,) = kwargs_handlers
+        assert handler.to_kwargs()["timeout"].total_seconds() >= 24 * 3600
+        return SimpleNamespace(process_index=0, num_processes=1, device=torch.device("cpu"))
+
+    monkeypatch.setattr(accelerate, "Accelerator", accelerator)
+    with data_parallel():
+        assert shared_group() is None
 
 
 def _process(rank, size, port, name, directory):
