@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
@@ -33,7 +33,7 @@ from skdeepcluster._training import CLUSTERING, ClusteringNet, Preprocessor, Ten
 from skdeepcluster._training._checkpoint import fingerprint
 from skdeepcluster._training._data import make_source
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
-from skdeepcluster._training._group import agree
+from skdeepcluster._training._group import agree, shared_group
 from skdeepcluster._training._seeding import seeded
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
 
@@ -156,11 +156,14 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         else:
             preprocess = self._preprocess
             self._check_row_shape(row_shape)
+            self._check_preparation()
         device = resolve_device(self.device)
-        seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess))
+        seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess, start))
+        if start is not None and not one_epoch and self._was_cut(X, row_shape, seed, start):
+            start = None  # its checkpoint has more than the weights
         if start is not None and one_epoch:
             seed = (seed + self.n_iter_) % 2**31  # not the same noise for each piece
-        source = make_source(X, preprocess, device)
+        source = make_source(X, preprocess, device, shared_group())
         path = None if one_epoch else self._checkpoint_path(X, row_shape, seed, start)
         with seeded(seed, device):
             net = self._make_net(
@@ -184,6 +187,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self._preprocess = preprocess
         if start is None:
             self._row_shape = row_shape or X.shape[1:]
+            self._prepared_by = self._preparation()
         self.net_ = net
         before = self.history_ if start is not None and one_epoch else []
         rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
@@ -195,16 +199,27 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         net.leave_group()
         return net
 
-    def _alike(self, X: np.ndarray, preprocess: Preprocessor) -> dict[str, object]:
-        """Return what processes that share a run must have in common, in words."""
+    def _alike(
+        self, X: np.ndarray, preprocess: Preprocessor, start: ClusteringNet | None
+    ) -> dict[str, object]:
+        """Return what processes that share a run must have in common, in words.
+
+        What decides when they wait for each other is among it: who differs there waits for ever.
+        """
         params = {k: v for k, v in self.get_params(deep=False).items() if k not in _INCIDENTAL}
-        rows = X[:: max(1, len(X) // 16)] if isinstance(X, np.ndarray) else X[:16]
+        array = isinstance(X, np.ndarray)
+        rows = X[:: max(1, len(X) // 16)] if array else X[:16]
         numbers = [rows, preprocess.shift, preprocess.factor]
         params.pop("random_state", None)  # the first process's counts
         return {
+            "kind of X": "an array" if array else "a dataset",
             "shape of X": X.shape,
             "rows of X": fingerprint(type(self).__name__, {"rows": numbers}, X[:1]),
             "parameters": fingerprint(type(self).__name__, params, X[:0]),
+            "compile": self.compile,
+            "callbacks": _kinds(self.callbacks or ()),
+            "use of a checkpoint": "none" if self.checkpoint is None else "a folder",
+            "start": "a new one" if start is None else f"a fit of {self.n_iter_} epochs",
         }
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -472,6 +487,20 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         name = type(self).__name__
         return Path(self.checkpoint) / f"{name}-{fingerprint(name, params, X)}.checkpoint"
 
+    def _was_cut(
+        self, X: np.ndarray, row_shape: tuple | None, seed: int, last: ClusteringNet
+    ) -> bool:
+        """Whether the last fit was this call, was ended by `max_time`, and has a checkpoint."""
+        if self.checkpoint is None or last.stopped_by_ != "max_time":
+            return False
+
+        def has_checkpoint() -> bool:
+            path = self._checkpoint_path(X, row_shape, seed, None)
+            return path == last.checkpoint and path.is_file()
+
+        group = shared_group()
+        return has_checkpoint() if group is None else group.from_main(has_checkpoint)
+
     # ------------------------------------------------------------------ inference
 
     def _source(self, X: Any) -> TensorSource:
@@ -487,6 +516,21 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 f"X has rows of shape {row_shape}, but the estimator was fitted on rows of "
                 f"shape {' or '.join(map(str, shapes))}."
             )
+
+    def _preparation(self) -> dict[str, Any]:
+        """Return the parameters that say how rows become inputs."""
+        shape = None if self.image_shape is None else check_image_shape(self.image_shape)
+        return {"scaling": self.scaling, "image_shape": shape}
+
+    def _check_preparation(self) -> None:
+        """Refuse parameters that a fit which goes on would leave aside."""
+        for name, now in self._preparation().items():
+            before = self._prepared_by[name]
+            if now != before:
+                raise ValueError(
+                    f"{name} was {before!r} in the fit that this one goes on from, and is {now!r}: "
+                    "scaling and layout stay. Leave it as it was, or begin anew."
+                )
 
     def _map(self, source: TensorSource, function: Callable, cost: int | None = None) -> np.ndarray:
         result = self.net_.map_rows(source, function, cost).cpu().numpy()
@@ -543,6 +587,12 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             )
         for message in self._own_warnings(net):
             _warn(message)
+
+
+def _kinds(callbacks: Iterable) -> list[str]:
+    """Name the classes of callbacks, which skorch takes with names of their own as well."""
+    bare = [each[1] if isinstance(each, tuple) else each for each in callbacks]
+    return [(each if isinstance(each, type) else type(each)).__name__ for each in bare]
 
 
 def _warn(message: str) -> None:

@@ -208,6 +208,7 @@ def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], para
         _array("factor", tensors, torch.float64, [(1,), (n_features,)]),
     )
     estimator._row_shape = tuple(description["row_shape"])
+    estimator._prepared_by = estimator._preparation()
     estimator.n_features_in_ = n_features
     if names is not None:
         estimator.feature_names_in_ = np.array(names, dtype=object)

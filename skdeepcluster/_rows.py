@@ -88,6 +88,8 @@ class DatasetRows:
             numbers = list(range(*index.indices(len(self))))
         else:
             numbers = [int(i) for i in index]
+        if not numbers:  # none to ask the dataset for
+            return np.empty((0, self.shape[1]), self.dtype)
         several = getattr(self._dataset, "__getitems__", None)
         items = several(numbers) if several else (self._dataset[i] for i in numbers)
         rows = np.empty((len(numbers), self.shape[1]), self.dtype)

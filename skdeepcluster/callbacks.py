@@ -40,7 +40,8 @@ class ScoreCurve(Callback):
     -----
     The rows of `history_` get ``acc``, ``nmi`` and ``ari``, ``steps``, the number of steps of the
     clustering so far, and ``scoring_seconds``, which are not in ``seconds``: accuracy against time
-    is ``acc`` against the sum of ``seconds`` so far.
+    is ``acc`` against the sum of ``seconds`` so far. They do not count for `max_time` either: a run
+    that it bounds trains as long as without the callback, and takes longer by them.
 
     Epochs of a pre-training, or of `MMDC`'s auxiliary task, have no scores. Nor has `MMDC` with
     ``targets="uniform"``, whose clusters are only found in the end. `DCCS` sets the statistics of
@@ -92,7 +93,9 @@ class ScoreCurve(Callback):
         }
         for name, value in scores.items():
             net.history.record(name, value)
-        net.history.record("scoring_seconds", time.monotonic() - started)
+        seconds = time.monotonic() - started
+        net.history.record("scoring_seconds", seconds)
+        net.deadline_ += seconds  # max_time bounds the training
 
     def is_due(self, net: Any) -> bool:
         """Whether the epoch that ends is to be scored.

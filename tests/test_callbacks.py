@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from skorch.callbacks import Callback
 
 from skdeepcluster import DCCS, MMDC, StatDEC
 from skdeepcluster.callbacks import ScoreCurve
@@ -52,6 +53,22 @@ def test_only_epochs_of_the_clustering_have_scores_and_only_those_asked_for():
     assert [i + 1 for i, row in enumerate(clustering) if "acc" in row] == [3, 6, 7]
     assert clustering[-1]["steps"] == 7 * clustering[2]["steps"] / 3
     assert not any("acc" in row for row in model.history_ if row["phase"] != "clustering")
+
+
+@unconverged
+def test_scoring_takes_no_time_from_the_training():
+    deadlines = []
+
+    class Watch(Callback):
+        def on_epoch_begin(self, net, **kwargs):
+            deadlines.append(net.deadline_)
+
+    X, y = blobs(70), labels(70)
+    model = quick("StatDEC", n_clusters=3, tol=0, max_epochs=4, max_time=1000)
+    model.set_params(callbacks=[Watch(), ScoreCurve(y)]).fit(X)
+    scoring = [row.get("scoring_seconds", 0) for row in model.history_[:-1]]
+    assert sum(scoring) > 0
+    np.testing.assert_allclose(np.diff(deadlines), scoring, rtol=0, atol=1e-6)
 
 
 @unconverged

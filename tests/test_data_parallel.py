@@ -7,19 +7,25 @@ import socket
 import time
 import warnings
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from estimators import blobs, every_estimator, images, quick, unconverged
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import Dataset
 from turns import together
 
-from skdeepcluster._training._group import Group
+from skdeepcluster import data_parallel
+from skdeepcluster._training import Preprocessor, TensorSource
+from skdeepcluster._training._group import Group, current_group, shared_group
 from skdeepcluster._training._shares import Share
+from skdeepcluster.callbacks import ScoreCurve
 from skdeepcluster.networks import (
     CNNAutoencoder,
     MLPAutoencoder,
@@ -101,6 +107,21 @@ def test_draws_that_cannot_be_divided_are_refused():
     (share, _) = shares(8, 2)
     with pytest.raises(NotImplementedError, match="bernoulli draws random numbers in a way"):
         share.compute(torch.bernoulli, torch.full((8, 2), 0.5))
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        torch.randn_like,
+        lambda x: torch.empty_like(x).normal_(),
+        lambda x: F.dropout(x, 0.4),
+    ],
+)
+def test_draws_for_what_is_not_of_rows_are_refused(draw):
+    (share, _) = shares(8, 2)
+    with pytest.raises(NotImplementedError, match=r"shape \(7, 2\), where this one has 4 rows"):
+        share.compute(lambda x: draw(torch.cat([x, x[:3]])), torch.ones(8, 2))
+    share.compute(lambda x: F.dropout(torch.cat([x, x[:3]]), 0.4, training=False), torch.ones(8, 2))
 
 
 @pytest.mark.parametrize("n", [4, 9, 10])
@@ -224,6 +245,45 @@ def test_a_step_of_an_autoencoder_is_that_of_the_whole_batch(network, monkeypatc
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("n", "size"), [(10, 2), (11, 3), (3, 3)])
+def test_statistics_are_of_all_rows_where_a_network_takes_some_of_them(n, size, monkeypatch):
+    torch.manual_seed(0)
+    x = 3 + torch.randn(n, 2, 3, dtype=torch.float64)
+    kept = torch.rand(n, 4) < 0.5
+    kept[:, 0] = True  # each row is there, some of them several times
+
+    def objective(net):
+        def compute(x, kept):
+            rows = kept.nonzero(as_tuple=True)[0]
+            y = net(x[rows]).square().flatten(1).sum(dim=1)
+            return x.new_zeros(len(x)).index_add(0, rows, y).mean()
+
+        return compute
+
+    def norm():
+        return nn.BatchNorm1d(2).double()
+
+    whole = norm()
+    expected = objective(whole)(x, kept)
+    expected.backward()
+
+    def step(rank):
+        group, net = Group(rank, size, torch.device("cpu")), norm()
+        share = Share(group, n)
+        loss = share.weighted(share.compute(objective(net), x, kept))
+        loss.backward()
+        group.average_gradients(net.parameters())
+        return net, group.average(loss)
+
+    for net, loss in together(size, step, monkeypatch):
+        # The statistics are computed in float32.
+        torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-7)
+        for mine, theirs in zip(net.parameters(), whole.parameters(), strict=True):
+            torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(net.running_mean, whole.running_mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(net.running_var, whole.running_var, rtol=1e-5, atol=1e-6)
+
+
 # ------------------------------------------------------------------ whole fits
 
 BRIEF = {"layerwise_epochs": 0, "pretrain_epochs": 2, "max_epochs": 2}
@@ -317,10 +377,69 @@ def test_batches_of_fewer_rows_than_processes(monkeypatch):
     check(["StatDEC", lambda: blobs(9), BRIEF], 3, monkeypatch)
 
 
+def test_processes_may_have_other_numbers_of_threads(monkeypatch):
+    X = blobs(2500)
+
+    def fit(rank):
+        params = BRIEF | {"pretrain_epochs": 1}
+        return quick("StatDEC", n_clusters=3, random_state=0, **params).fit(X)
+
+    alike = together(2, fit, monkeypatch)[0]
+    # Batches of inference would have 960 and 1008 rows.
+    threads = {0: 8, 1: 6}
+    monkeypatch.setattr(
+        torch, "get_num_threads", lambda: threads[group.rank] if (group := current_group()) else 1
+    )
+    for model in together(2, fit, monkeypatch):
+        assert_same_curve(numbers(alike), numbers(model))
+        assert_array_equal(model.labels_, model.predict(X))
+
+
+@pytest.mark.parametrize(("room", "place"), [((True, False), "cpu"), ((True, True), "meta")])
+def test_rows_live_on_the_device_everywhere_or_nowhere(room, place, monkeypatch):
+    # Where they live, numbers of rows are drawn: by generators that differ among devices.
+    X = blobs()
+    monkeypatch.setattr(TensorSource, "_fits", lambda self, tensor: room[shared_group().rank])
+
+    def index_device(rank):
+        source = TensorSource(X, Preprocessor.identity(4), "meta", shared_group())
+        return source.index_device.type
+
+    assert together(2, index_device, monkeypatch) == [place, place]
+
+
 def test_a_seed_is_agreed_on(monkeypatch):
     X = blobs()
     many = together(2, lambda rank: quick("StatDEC", n_clusters=3, **BRIEF).fit(X), monkeypatch)
     assert numbers(many[0]) == numbers(many[1])
+
+
+class Stacked(Dataset):
+    """Rows that are read several at a time, and never none."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __len__(self):
+        return len(self.X)
+
+    def __getitem__(self, i):
+        return self.X[i]
+
+    def __getitems__(self, numbers):
+        return list(np.stack([self.X[i] for i in numbers]))
+
+
+def test_a_dataset_is_shared_as_its_rows_are(monkeypatch):
+    X = blobs()
+
+    def fit(rank, rows):
+        return quick("StatDEC", n_clusters=3, random_state=0, **BRIEF).fit(rows)
+
+    arrays = together(2, partial(fit, rows=X), monkeypatch)
+    for model in together(2, partial(fit, rows=Stacked(X)), monkeypatch):
+        assert numbers(model) == numbers(arrays[0])
+        assert_array_equal(model.labels_, arrays[0].labels_)
 
 
 def test_one_checkpoint_serves_any_number_of_processes(tmp_path, monkeypatch):
@@ -377,6 +496,22 @@ def test_progress_is_shown_once(monkeypatch, capsys):
         ),
         (lambda rank: ({}, blobs() + rank * 1e-3), "the same rows of X"),
         (lambda rank: ({"lam": 0.1 * (rank + 1)}, blobs()), "the same parameters"),
+        (
+            lambda rank: ({"compile": rank == 0}, blobs()),
+            "the same compile, but they have True, False",
+        ),
+        (
+            lambda rank: ({"callbacks": [ScoreCurve(np.zeros(90))][rank:]}, blobs()),
+            r"the same callbacks, but they have \['ScoreCurve'\], \[\]",
+        ),
+        (
+            lambda rank: ({"checkpoint": "a folder" if rank else None}, blobs()),
+            "the same use of a checkpoint, but they have none, a folder",
+        ),
+        (
+            lambda rank: ({}, blobs() if rank else Stacked(blobs())),
+            "the same kind of X, but they have a dataset, an array",
+        ),
         (lambda rank: ({"compile": True}, blobs()), "compile=True is not possible in data_para"),
         (lambda rank: ({"device": "cuda"}, blobs()), "this process's device is 'cpu', got devi"),
     ],
@@ -394,6 +529,39 @@ def test_what_cannot_be_shared_is_refused_everywhere(differs, message, monkeypat
     assert sorted(refused) == [0, 1]
 
 
+def test_all_go_on_from_a_fit_or_none_does(monkeypatch):
+    X = blobs()
+    fitted = quick("StatDEC", n_clusters=3, random_state=0, warm_start=True, **BRIEF).fit(X)
+    refused = []
+
+    def fit(rank):
+        model = fitted if rank else clone(fitted)
+        with pytest.raises(ValueError, match="same start, but they have a new one, a fit of 2 ep"):
+            model.fit(X)
+        refused.append(rank)
+
+    together(2, fit, monkeypatch)
+    assert sorted(refused) == [0, 1]
+
+
+def test_other_random_numbers_in_one_process_are_noticed(monkeypatch):
+    X, refused = blobs(), []
+
+    class Draw(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if shared_group().rank == 1:
+                torch.rand(1)
+
+    def fit(rank):
+        model = quick("StatDEC", n_clusters=3, random_state=0, callbacks=[Draw()], **BRIEF)
+        with pytest.raises(NotImplementedError, match="have drawn different random numbers"):
+            model.fit(X)
+        refused.append(rank)
+
+    together(2, fit, monkeypatch)
+    assert sorted(refused) == [0, 1]
+
+
 @every_estimator
 def test_outside_of_it_nothing_is_shared(name, monkeypatch):
     X = blobs(40)
@@ -405,6 +573,19 @@ def test_outside_of_it_nothing_is_shared(name, monkeypatch):
 
 
 # ------------------------------------------------------------------ real processes
+
+
+def test_processes_wait_longer_than_nccl_does_unasked(monkeypatch):
+    accelerate = pytest.importorskip("accelerate")
+
+    def accelerator(kwargs_handlers):
+        (handler,) = kwargs_handlers
+        assert handler.to_kwargs()["timeout"].total_seconds() >= 24 * 3600
+        return SimpleNamespace(process_index=0, num_processes=1, device=torch.device("cpu"))
+
+    monkeypatch.setattr(accelerate, "Accelerator", accelerator)
+    with data_parallel():
+        assert shared_group() is None
 
 
 def _process(rank, size, port, name, directory):

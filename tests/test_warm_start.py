@@ -8,6 +8,7 @@ import torch
 from estimators import QUICK, blobs, every_estimator, has, images, quick, unconverged
 from numpy.testing import assert_array_equal
 from sklearn.metrics import adjusted_rand_score
+from turns import together
 
 import skdeepcluster
 
@@ -96,6 +97,36 @@ def test_the_scaling_stays():
     assert_array_equal(model.transform(X[:5]), same)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (
+            {"scaling": None},
+            "scaling was 'auto' in the fit that this one goes on from, and is None",
+        ),
+        ({"image_shape": (2, 2)}, r"image_shape was None in .*, and is \(2, 2\)"),
+    ],
+)
+def test_what_would_be_left_aside_is_refused(changed, message, tmp_path):
+    X = blobs()
+    name = "VariationalGMMClustering"
+    model = short(name, warm_start=True).fit(X)
+    model.save(tmp_path / "model")
+    for fitted in (model, skdeepcluster.load(tmp_path / "model")):
+        before = fitted.transform(X)
+        fitted.set_params(**changed)
+        for go_on in (fitted.fit, fitted.partial_fit):
+            with pytest.raises(ValueError, match=message):
+                go_on(X)
+        assert_array_equal(fitted.transform(X), before)
+
+
+def test_a_shape_in_a_list_is_the_same_shape():
+    X = images()
+    model = short("StatDEC", n_clusters=2, image_shape=X.shape[1:], warm_start=True).fit(X)
+    model.set_params(image_shape=list(X.shape[1:])).fit(X)
+
+
 @every_estimator
 @pytest.mark.parametrize("changed", [{"n_clusters": 4}, {"hidden_sizes": (8, 8, 8)}])
 def test_other_networks_are_refused(name, changed):
@@ -124,6 +155,43 @@ def test_a_checkpoint_of_the_first_run_is_not_the_answer_to_the_second(tmp_path)
     assert not np.array_equal(first, second)
     assert_array_equal(again.fit(X).transform(X), second)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@every_estimator
+def test_a_run_that_time_cut_is_ended_before_another_goes_on_from_it(name, tmp_path):
+    X = blobs()
+    whole = short(name).fit(X)
+    model = short(name, warm_start=True, checkpoint=tmp_path, max_time=1e-6).fit(X)
+    assert model.net_.stopped_by_ == "max_time"
+    model = pickle.loads(pickle.dumps(model)).set_params(max_time=None).fit(X)
+    assert_array_equal(model.transform(X), whole.transform(X))
+    assert len(model.history_) == len(whole.history_)
+    model.fit(X)
+    assert {row["phase"] for row in model.history_} == {"clustering"}
+    assert not np.array_equal(model.transform(X), whole.transform(X))
+
+
+def test_a_run_that_time_cut_is_a_start_for_other_rows_or_without_its_checkpoint(tmp_path):
+    X = blobs()
+    for rows, keep in ((X[:50], True), (X, False)):
+        model = short("StatDEC", warm_start=True, checkpoint=tmp_path, max_time=1e-6).fit(X)
+        for file in [] if keep else tmp_path.iterdir():
+            file.unlink()
+        model.set_params(max_time=None).fit(rows)
+        assert {row["phase"] for row in model.history_} == {"clustering"}
+
+
+def test_processes_end_a_cut_run_together(tmp_path, monkeypatch):
+    X = blobs()
+    whole = together(2, lambda rank: short("StatDEC").fit(X), monkeypatch)[0]
+
+    def fit(rank):
+        folder = tmp_path / str(rank)  # a disk of their own each
+        model = short("StatDEC", warm_start=True, checkpoint=folder, max_time=1e-6).fit(X)
+        return model.set_params(max_time=None).fit(X)
+
+    for model in together(2, fit, monkeypatch):
+        assert_array_equal(model.transform(X), whole.transform(X))
 
 
 # ------------------------------------------------------------------ partial_fit

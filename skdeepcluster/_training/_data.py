@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skdeepcluster._training._group import Group
+
 #: Share of a GPU's free memory that the data may take to live there for the whole run.
 DEVICE_SHARE = 0.5
 
@@ -114,9 +116,18 @@ class TensorSource(Dataset):
         Raw rows of a dtype that torch knows; never written to.
     preprocess : Preprocessor
     device : str or torch.device
+    group : Group or None, default=None
+        Processes with the same rows. They draw row numbers where the rows live, so the rows of all
+        live on the device, or none's.
     """
 
-    def __init__(self, rows: np.ndarray, preprocess: Preprocessor, device: str | torch.device):
+    def __init__(
+        self,
+        rows: np.ndarray,
+        preprocess: Preprocessor,
+        device: str | torch.device,
+        group: Group | None = None,
+    ):
         self.preprocess = preprocess
         self.device = torch.device(device)
         tensor = torch.from_numpy(_as_writable(rows))
@@ -124,7 +135,10 @@ class TensorSource(Dataset):
         early = self.device.type == "mps" and tensor.dtype in _WIDE
         self._workplace = torch.device("cpu") if early else self.device
         self._prepare = preprocess.on(self._workplace, tensor.dtype)
-        self.rows = tensor.to(self.device) if self._fits(tensor) else tensor
+        fits = self._fits(tensor)
+        if group is not None:
+            fits = not group.any(not fits)[0]
+        self.rows = tensor.to(self.device) if fits else tensor
 
     def _fits(self, tensor: Tensor) -> bool:
         if self._workplace != self.device:
@@ -167,14 +181,14 @@ class TensorSource(Dataset):
     def chunks(
         self, cost: int = 1, first: int = 0, last: int | None = None
     ) -> Iterator[tuple[Tensor, int]]:
-        """All rows in order, in batches of one fixed size.
+        """Rows in order, in batches of one fixed size.
 
         Parameters
         ----------
         cost : int, default=1
             How many numbers a row makes in the network, by its own.
         first, last : int, default=0 and None
-            Numbers of the first batch, and of the one that is no more wanted.
+            Numbers of the first row, and of the one that is no more wanted; None wants all.
 
         Yields
         ------
@@ -185,8 +199,9 @@ class TensorSource(Dataset):
             How many rows of the batch are rows of the data.
         """
         size = self.chunk_size(cost)
-        for start in range(0, len(self), size)[first:last]:
-            x = self[start : start + size]
+        last = len(self) if last is None else last
+        for start in range(first, last, size):
+            x = self[start : min(start + size, last)]
             n_valid = len(x)
             if n_valid < size:
                 x = torch.cat([x, x.new_zeros(size - n_valid, *x.shape[1:])])
@@ -221,10 +236,16 @@ class ReadSource(TensorSource):
         return torch.from_numpy(_as_writable(rows))
 
 
-def make_source(rows, preprocess: Preprocessor, device: str | torch.device) -> TensorSource:
+def make_source(
+    rows,
+    preprocess: Preprocessor,
+    device: str | torch.device,
+    group: Group | None = None,
+) -> TensorSource:
     """Return what batches are taken from: of an array, or of rows that are read."""
-    kind = TensorSource if isinstance(rows, np.ndarray) else ReadSource
-    return kind(rows, preprocess, device)
+    if isinstance(rows, np.ndarray):
+        return TensorSource(rows, preprocess, device, group)
+    return ReadSource(rows, preprocess, device)
 
 
 def inference_batch_size(input_shape: tuple[int, ...], threads: int, cost: int = 1) -> int:

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
+
+#: How long processes wait for each other: one may be placing centres by k-means meanwhile, which
+#: takes longer on many rows than the ten minutes that NCCL waits unasked.
+PATIENCE = timedelta(days=1)
 
 _current: ContextVar[Group | None] = ContextVar("group", default=None)
 
@@ -28,7 +33,10 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
     Parameters
     ----------
     accelerator : accelerate.Accelerator or None, default=None
-        None makes one. It says which device is the process's: with ``device="auto"`` fits use it.
+        None makes one, whose processes wait for each other for up to a day. It says which device is
+        the process's: with ``device="auto"`` fits use it. One of your own must wait as long as
+        k-means takes in one process: NCCL's ten minutes are short where rows are many
+        (``InitProcessGroupKwargs(timeout=...)``).
         Anything with its `process_index`, `num_processes` and `device` will do.
 
     Yields
@@ -40,8 +48,9 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
     ImportError
         If Accelerate is not installed: it is in the extra ``distributed``.
     ValueError
-        From `fit`: if the processes do not have the same data or parameters, if `device` is none of
-        the process's, or with ``compile=True``.
+        From `fit`: if the processes do not have the same data, parameters, kinds of callbacks or
+        start, if one has a checkpoint and another none, if `device` is none of the process's, or
+        with ``compile=True``.
 
     See Also
     --------
@@ -54,7 +63,9 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
 
     A network of your own may use batch normalisation, dropout and random numbers drawn row by row
     along their first dimension; rows that depend on each other in another way would see those of
-    their process alone.
+    their process alone. Where processes come to draw different numbers, `fit` raises a
+    NotImplementedError: dropout of what is not a row each (`VariationalGMMClustering` decodes some
+    of a row's components where `posterior_mass` is below 1), or a callback that draws in one alone.
 
     References
     ----------
@@ -78,9 +89,10 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
     (60,)
     """
     if accelerator is None:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
 
-        accelerator = Accelerator()
+        patience = InitProcessGroupKwargs(timeout=PATIENCE)
+        accelerator = Accelerator(kwargs_handlers=[patience])
     group = Group(accelerator.process_index, accelerator.num_processes, accelerator.device)
     token = _current.set(group)
     try:
@@ -168,6 +180,13 @@ class Group:
         up = torch.tensor(flags, dtype=torch.float32, device=self.device)
         distributed.all_reduce(up, distributed.ReduceOp.MAX)
         return [bool(flag) for flag in up.tolist()]
+
+    def alike(self, digest: bytes) -> bool:
+        """Whether all processes have the same digest, by its first bytes."""
+        number = int.from_bytes(digest[:3])  # float32 holds it
+        both = torch.tensor([number, -number], dtype=torch.float32, device=self.device)
+        distributed.all_reduce(both, distributed.ReduceOp.MAX)
+        return bool((both.sum() == 0).item())
 
     def from_main(self, function: Callable[[], Any]) -> Any:
         """Call a function in the main process alone; all get what it returns, or raises."""

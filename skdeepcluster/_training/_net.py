@@ -1,6 +1,7 @@
 """The skorch net that all methods extend: phases, steps, losses, stopping, resuming."""
 
 import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -13,7 +14,12 @@ from skorch.utils import TeeGenerator
 from torch import Tensor
 
 from skdeepcluster._training import _checkpoint, _progress
-from skdeepcluster._training._data import Batch, BatchIterator, TensorSource
+from skdeepcluster._training._data import (
+    Batch,
+    BatchIterator,
+    TensorSource,
+    inference_batch_size,
+)
 from skdeepcluster._training._device import autocast, explained, is_available
 from skdeepcluster._training._group import Group, shared_group
 from skdeepcluster._training._interrupt import Interrupt, deferred_interrupt
@@ -315,16 +321,18 @@ class ClusteringNet(NeuralNet):
         """
         self._set_training(False)
         cost = self.inference_cost if cost is None else cost
-        size = source.chunk_size(cost)
-        n_chunks, group = -(-len(source) // size), self.group_
-        shared = group is not None and n_chunks >= group.size
-        first, last = group.share(n_chunks) if shared else (0, n_chunks)
-        out, start = None, first * size
-        for x, n_valid in source.chunks(cost, first, last):
+        n, group = len(source), self.group_
+        # Less than a batch for each process is not worth a message. Batches depend on the threads
+        # of a process: what all must see alike is counted in those of a single thread.
+        shape = source.preprocess.input_shape
+        shared = group is not None and n > (group.size - 1) * inference_batch_size(shape, 1, cost)
+        start, last = group.share(n) if shared else (0, n)
+        out = None
+        for x, n_valid in source.chunks(cost, start, last):
             with explained(self.device):
                 y = function(x)[:n_valid]
             if out is None:
-                shape = (len(source), *y.shape[1:])
+                shape = (n, *y.shape[1:])
                 out = y.new_zeros(shape) if shared else y.new_empty(shape)
             out[start : start + n_valid] = y
             start += n_valid
@@ -636,6 +644,7 @@ class ClusteringNet(NeuralNet):
         if self.group_ is not None:
             if not save and self.step_count_ % AGREE_EVERY:
                 return
+            self._check_draws()
             main = self.group_.is_main  # its clock counts
             time_is_up, due, interrupted = self._any(main and time_is_up, main and due, interrupted)
         if not (time_is_up or interrupted or due):
@@ -646,6 +655,22 @@ class ClusteringNet(NeuralNet):
             raise KeyboardInterrupt
         if time_is_up and not self.finished_ and self.stopped_by_ is None:
             self.stopped_by_ = "max_time"
+
+    def _check_draws(self) -> None:
+        """Look whether the processes have drawn the same random numbers.
+
+        Raises
+        ------
+        NotImplementedError
+            In all of them, if not: they would train different models from here on.
+        """
+        states = random_state(self.device).values()
+        digest = hashlib.blake2b(b"".join(s.cpu().numpy().tobytes() for s in states)).digest()
+        if not self.group_.alike(digest):
+            raise NotImplementedError(
+                "in data_parallel the processes have drawn different random numbers: the network, "
+                "or a callback, draws them otherwise than row by row along the first dimension."
+            )
 
     # ------------------------------------------------------------------ resuming
 

@@ -5,6 +5,7 @@ which a process takes its rows, and what a network computes of a batch (the stat
 normalisation, and what asks :mod:`skdeepcluster.networks._whole_batch`) is computed of all rows.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,8 @@ class Share:
     """One process's rows of a batch of n rows.
 
     Where a tensor has m n rows, they are m batches one after the other (rows, then their augmented
-    versions), and a process has its rows of each.
+    versions), and a process has its rows of each. Batch normalisation takes any number of rows, as
+    where a network decodes some of them.
 
     Parameters
     ----------
@@ -101,10 +103,8 @@ class _WholeBatch(TorchFunctionMode):
             return F.batch_norm(input, running_mean, running_var, weight, bias, eps=eps)
         x = input.float()
         dims = [0, *range(2, x.ndim)]
-        count = x.numel() // x.shape[1]
-        mean, variance = self._moments(x, dims, count)
+        mean, variance, n = self._moments(x, dims)
         if running_mean is not None:
-            n = count // self.share.size * self.share.n
             with torch.no_grad():
                 running_mean.lerp_(mean.to(running_mean.dtype), momentum)
                 unbiased = (variance * (n / (n - 1))).to(running_var.dtype)
@@ -118,23 +118,30 @@ class _WholeBatch(TorchFunctionMode):
             y = y + bias.view(shape)
         return y.to(input.dtype)
 
-    def _moments(self, x: Tensor, dims: list[int], count: int) -> tuple[Tensor, Tensor]:
-        """Mean and variance over all rows, from those of each process in one message."""
-        group, share = self.share.group, self.share
-        own = torch.stack([x.mean(dims), x.var(dims, correction=0)])  # (2, C)
+    def _moments(self, x: Tensor, dims: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and variance over all rows, from those of each process in one message.
+
+        The third is how many numbers of a channel there are.
+        """
+        group = self.share.group
+        own = torch.stack(
+            [x.mean(dims), x.var(dims, correction=0), x.new_full(x.shape[1:2], len(x))]
+        )
         padded = F.pad(own[None], (0, 0, 0, 0, group.rank, group.size - group.rank - 1))
-        means, variances = group.sum(padded).unbind(dim=1)  # (processes, C)
-        sizes = torch.tensor(group.share_sizes(share.n), dtype=x.dtype, device=x.device)
-        weights = (sizes / share.n)[:, None]
+        means, variances, counts = group.sum(padded).unbind(dim=1)  # (processes, C)
+        n = counts.sum(dim=0)
+        weights = counts / n
         mean = (weights * means).sum(dim=0)
         variance = (weights * (variances + (means - mean).square())).sum(dim=0)
-        return mean, variance
+        return mean, variance, n * math.prod(x.shape[2:])
 
 
 class _WholeDraws(TorchDispatchMode):
     """Draws random numbers for the whole batch, and hands out own rows of them.
 
-    The generators of all processes so stay alike, and draw what one process would have drawn.
+    The generators of all processes so stay alike, and draw what one process would have drawn. Where
+    a tensor that is drawn for is not of rows of the batch, nobody knows what that is, and it is
+    refused. Numbers by the size alone are taken for rows if they can be.
     """
 
     def __init__(self, share: Share):
@@ -159,15 +166,22 @@ class _WholeDraws(TorchDispatchMode):
             whole = list(args)
             whole[sizes[0]] = self._whole_shape(args[sizes[0]])
             return self.share.own(func(*whole, **kwargs))
-        if any(self._are_rows(tensor.shape) for tensor in tensors):
-            raise NotImplementedError(
-                f"{name} draws random numbers in a way that cannot be divided among processes."
-            )
+        if any(tensor.ndim > 0 for tensor in tensors):
+            raise self._refusal(name, tensors)
         return func(*args, **kwargs)  # of no rows: the same everywhere
 
+    def _refusal(self, name: str, tensors: list[Tensor]) -> NotImplementedError:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        return NotImplementedError(
+            f"{name} draws random numbers in a way that cannot be divided among processes: for a "
+            f"tensor of shape {shapes}, where this one has {self.share.size} rows of a batch."
+        )
+
     def _dropout(self, func, x, p, train):
-        if not self._are_rows(x.shape):
+        if not train or x.ndim == 0:
             return func(x, p, train)
+        if not self._are_rows(x.shape):
+            raise self._refusal("dropout", [x])
         kept, mask = func(torch.ones_like(self._whole(x)), p, train)
         return x * self.share.own(kept), self.share.own(mask)
 
