@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Self
 
@@ -338,10 +339,13 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _load_own_state(self, state: dict) -> None:
         """Restore it into `net_`."""
 
-    def _empty_net(self, input_shape: tuple[int, ...], n_samples: int) -> ClusteringNet:
+    def _empty_net(
+        self, input_shape: tuple[int, ...], n_samples: int, device: torch.device | None = None
+    ) -> ClusteringNet:
         """Return a net that was not trained, for `load` to fill."""
-        device = resolve_device(self.device)
-        with seeded(0, device):
+        device = resolve_device(self.device) if device is None else device
+        factories = torch.device("meta") if device.type == "meta" else nullcontext()
+        with seeded(0, device), factories:
             net = self._make_net(
                 input_shape, n_samples, seed=0, device=device, batch_size=self.batch_size
             )

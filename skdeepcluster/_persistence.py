@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,11 @@ def load(path: str | Path, estimators: dict[str, type], **params) -> Any:
     path = Path(path)
     description, tensors = _read(path)
     try:
+        _check_description(description)
         return _rebuild(description, tensors, estimators, params)
     except KeyError as error:
         raise LoadError(f"cannot load {path}: it has no {error}.") from error
-    except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except Exception as error:  # a file may say anything
         raise LoadError(f"cannot load {path}: {error}") from error
 
 
@@ -124,16 +126,64 @@ def _read(path: Path) -> tuple[dict, dict[str, torch.Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         text = metadata["skdeepcluster"]
         description = json.loads(text)
-    except (safetensors.SafetensorError, KeyError, ValueError, RecursionError) as error:
+        # The same numbers may be spelt otherwise (1E-05): that is not what was written, either.
+        spelt = json.dumps(description) == text
+    except Exception as error:  # a file may hold anything
         raise LoadError(f"{path} is not a saved estimator, or it is damaged: {error}") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         found = description.get("format") if isinstance(description, dict) else description
-        raise LoadError(f"{path} has format {found!r}, this version reads format {FORMAT}.")
-    # The same numbers may be spelt otherwise (1E-05): that is not what was written, either.
-    spelt = json.dumps(description) == text
+        raise LoadError(f"{path} has format {found!r:.100}, this version reads format {FORMAT}.")
     if description.pop("checksum", None) != _checksum(description, tensors) or not spelt:
         raise LoadError(f"{path} is damaged: its content does not match its checksum.")
     return description, tensors
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0  # True is none
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_list(value: Any, check: Callable) -> bool:
+    return isinstance(value, list) and all(map(check, value))
+
+
+#: What a description holds, in words and as a check.
+_EXPECTED = {
+    "estimator": ("a name", _is_name),
+    "params": ("a dict", _is_dict),
+    "left_out": ("a list of names", partial(_is_list, check=_is_name)),
+    "input_shape": ("a list of counts", partial(_is_list, check=_is_count)),
+    "channels_last": ("true or false", lambda value: isinstance(value, bool)),
+    "row_shape": ("a list of counts", partial(_is_list, check=_is_count)),
+    "n_features_in": ("a count", _is_count),
+    "feature_names_in": (
+        "a list of names or null",
+        lambda value: value is None or _is_list(value, _is_name),
+    ),
+    "n_samples": ("a count", _is_count),
+    "n_iter": ("a count", _is_count),
+    "history": ("a list of dicts", partial(_is_list, check=_is_dict)),
+    "own": ("a dict", _is_dict),
+}
+
+
+def _check_description(description: dict) -> None:
+    """Raise unless values have the types that they are written with."""
+    for name, (words, check) in _EXPECTED.items():
+        if not check(description[name]):
+            raise TypeError(f"{name} should be {words}, found {description[name]!r:.100}.")
+    # A file must not choose where a later `fit` writes, nor what it calls.
+    for name in ("callbacks", "checkpoint"):
+        value = description["params"].get(name)
+        if value is not None:
+            raise ValueError(f"{name} is never saved, found {value!r:.100}.")
 
 
 def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], params: dict) -> Any:
@@ -164,6 +214,8 @@ def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], para
     estimator.labels_ = _array("labels", tensors, torch.int64, [(description["n_samples"],)])
     estimator.n_iter_ = description["n_iter"]
     estimator.history_ = description["history"]
+    if not any(map(callable, estimator.get_params(deep=False).values())):
+        _check_sizes(estimator, input_shape, description["n_samples"], tensors)
     net = estimator._empty_net(input_shape, description["n_samples"])
     _load_modules(net, tensors)
     net.trim_for_prediction()
@@ -183,6 +235,21 @@ def _array(name: str, tensors: dict, dtype: torch.dtype, shapes: Collection) -> 
     _expect(f"the shape of {name}", tuple(tensor.shape), shapes)
     _expect(f"the type of {name}", tensor.dtype, [dtype])
     return tensor.numpy()
+
+
+def _check_sizes(estimator, input_shape: tuple, n_samples: int, tensors: dict) -> None:
+    """Raise unless the file has the weights that its parameters ask for.
+
+    Nothing is allocated for that: a small file might ask for more memory than there is. Networks of
+    the user's own, who passes them, need not work on the device "meta" that it takes.
+    """
+    net = estimator._empty_net(input_shape, n_samples, device=torch.device("meta"))
+    for name in net._modules:
+        for key, value in getattr(net, f"{name}_").state_dict().items():
+            full = f"{name}.{key}"
+            if full not in tensors:
+                raise ValueError(f"it has no {full}.")
+            _expect(f"the shape of {full}", tuple(tensors[full].shape), [tuple(value.shape)])
 
 
 def _load_modules(net, tensors: dict[str, torch.Tensor]) -> None:

@@ -353,7 +353,7 @@ def set_path(*keys, value):
 DESCRIPTIONS = {
     "another format": (set_path("format", value=2), "has format 2, this version reads format 1"),
     "unknown estimator": (set_path("estimator", value="Other"), "unknown estimator 'Other'"),
-    "estimator of a wrong type": (set_path("estimator", value=[]), "unhashable"),
+    "estimator of a wrong type": (set_path("estimator", value=[]), r"a name, found \[\]"),
     "unknown parameter": (set_path("params", "foo", value=1), "unexpected keyword .*'foo'"),
     "bad parameter": (set_path("params", "n_clusters", value=2.5), "n_clusters must be an int"),
     "other parameter": (set_path("params", "n_clusters", value=4), "size mismatch|shape|size"),

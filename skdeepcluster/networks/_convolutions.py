@@ -3,8 +3,9 @@
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
+
+from skdeepcluster.networks._precision import full_precision
 
 Size = tuple[int, int]
 
@@ -36,7 +37,7 @@ class Conv2d(nn.Conv2d):
         kernel, stride, padding = self.kernel_size[1], self.stride[1], self.padding[1]
         if (x.shape[3] + 2 * padding - kernel) // stride > 0:
             return super().forward(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             return super().forward(x.to(self.weight.dtype))
 
 
@@ -50,7 +51,7 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         """Map (n, C, H, W) to (n, C', H', W')."""
         if x.shape[3] > 1:
             return super().forward(x, output_size)
-        with torch.autocast(x.device.type, enabled=False):
+        with full_precision(x.device):
             return super().forward(x.to(self.weight.dtype), output_size)
 
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.networks._precision import full_precision
+
 #: Least variance of the posterior and of the prior.
 VARIANCE_FLOOR = 1e-4
 
@@ -111,7 +113,7 @@ class MixtureLatent(nn.Module):
     def log_assignment(self, h: Tensor) -> Tensor:
         """Return log q(k|x) of shape (n, K) for features (n, assignment_features), float32."""
         # Small, and what everything hangs on: not in bfloat16.
-        with torch.autocast(h.device.type, enabled=False):
+        with full_precision(h.device):
             return self.assignment(h.float()).log_softmax(dim=1)
 
     def project(self, h: Tensor) -> Tensor:
@@ -152,7 +154,7 @@ class MixtureLatent(nn.Module):
         if weights is None:
             weights = torch.eye(self.n_clusters, device=parameter.device)
         # Little to compute, and bfloat16 would shift the clusters' centres.
-        with torch.autocast(parameter.device.type, enabled=False):
+        with full_precision(parameter.device):
             h = weights
             for layer in self.prior_hidden:
                 h = self._activate(layer(h))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from skdeepcluster.networks._precision import full_precision
+
 
 class StatisticsPooling(nn.Module):
     r"""Add the statistics of a sample's cluster to the sample's own features.
@@ -88,7 +90,7 @@ class StatisticsPooling(nn.Module):
         share, mean, variance = self.share, self.mean, self.variance
         phi = self.shared(features).relu().to(q.dtype) if self.training else None  # (n, f)
         # bfloat16 is for layers: too coarse for a variance.
-        with torch.autocast(q.device.type, enabled=False):
+        with full_precision(q.device):
             if phi is not None:
                 share, mean, variance = self.statistics(phi, q)
             statistics = torch.cat([share[:, None], mean, variance], dim=1)  # (K, 1 + 2 f)
