@@ -1,18 +1,40 @@
 """Checks of parameters, in one place: each error names the value and what was expected."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
+#: Largest whole number that NumPy and torch count with.
+LARGEST_INTEGER = int(np.iinfo(np.int64).max)
 
-def check_integer(name: str, value: Any, *, minimum: int) -> None:
-    """Raise unless `value` is a whole number of `minimum` at least (True is not)."""
+
+def _shown(value: Any) -> str:
+    """Show a number, of which Python writes no more than some thousand digits."""
+    bits = value.bit_length() if isinstance(value, int) else 0
+    return repr(value) if bits < 1000 else f"an int of {bits} bits"
+
+
+def _is_finite(value: Real) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # Python's ints go on where floats end
+        return False
+
+
+def check_integer(name: str, value: Any, *, minimum: int, maximum: int | None = None) -> None:
+    """Raise unless `value` is a whole number of `minimum` at least (True is not).
+
+    `maximum`, where there is one, is the largest.
+    """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an int, got {value!r} of type {type(value).__name__}.")
     if value < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {value!r}.")
+    if maximum is not None and value > maximum:
+        raise ValueError(f"{name} must be at most {maximum}, got {_shown(value)}.")
 
 
 def check_real(
@@ -30,9 +52,9 @@ def check_real(
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r} of type {type(value).__name__}.")
     inside = minimum < value <= maximum if exclusive else minimum <= value <= maximum
-    if not inside or value == np.inf:
+    if not (inside and _is_finite(value)):
         bounds = f"{'(' if exclusive else '['}{minimum:g}, {maximum:g}]"
-        raise ValueError(f"{name} must be a finite number in {bounds}, got {value!r}.")
+        raise ValueError(f"{name} must be a finite number in {bounds}, got {_shown(value)}.")
 
 
 def check_choice(name: str, value: Any, choices: Sequence) -> None:

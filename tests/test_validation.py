@@ -48,6 +48,20 @@ def test_reals_out_of_bounds(value):
     assert repr(value) in str(caught.value)
 
 
+def test_numbers_that_floats_do_not_hold():
+    with pytest.raises(ValueError, match=r"finite number in \[0, inf\], got an int of 1329 bits"):
+        check_real("w", 10**400)
+    check_real("w", 10**300)
+
+
+def test_integers_too_large():
+    check_integer("k", 7, minimum=2, maximum=7)
+    with pytest.raises(ValueError, match=r"^k must be at most 7, got 8\.$"):
+        check_integer("k", 8, minimum=2, maximum=7)
+    with pytest.raises(ValueError, match=r"^k must be at most 7, got an int of 16610 bits\.$"):
+        check_integer("k", 10**5000, minimum=2, maximum=7)
+
+
 def test_bounds_that_do_not_belong():
     check_real("w", 1e-300, exclusive=True)
     with pytest.raises(ValueError, match=r"w must be a finite number in \(0, inf\], got 0\."):

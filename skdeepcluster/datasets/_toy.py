@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import RandomState
 from sklearn.utils import check_random_state
 
-from skdeepcluster._validation import check_integer, check_real
+from skdeepcluster._validation import LARGEST_INTEGER, check_integer, check_real
 
 #: Where an arc begins and ends, in half circles from the point next to the origin.
 ARC = (0.25, 1.1)
@@ -42,7 +42,8 @@ def make_circle_arcs(
     Raises
     ------
     ValueError
-        If there is to be less than one point or arc, or `noise` is negative or not finite.
+        If there is to be less than one point or arc, or more than an int64 counts, or `noise` is
+        negative or not finite.
     TypeError
         If a number of points or arcs is no int, or `noise` no number.
 
@@ -59,8 +60,8 @@ def make_circle_arcs(
     >>> X.shape, sorted(set(y.tolist()))
     ((100, 2), [0, 1, 2, 3, 4])
     """
-    check_integer("n_samples", n_samples, minimum=1)
-    check_integer("n_arcs", n_arcs, minimum=1)
+    check_integer("n_samples", n_samples, minimum=1, maximum=LARGEST_INTEGER)
+    check_integer("n_arcs", n_arcs, minimum=1, maximum=LARGEST_INTEGER)
     check_real("noise", noise)
     rng = check_random_state(random_state)
     y = rng.permutation(np.arange(n_samples) % n_arcs)
