@@ -76,9 +76,10 @@ def set_limits(limits: dict) -> None:
     if "file_size" in limits:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_size"], resource.RLIM_INFINITY))
     if "memory" in limits:  # bytes beyond what the process has now
-        # OpenBLAS waits forever where it gets no memory for its buffers: let it have them before.
-        blas.dgemm(1.0, X, X.T)
-        X @ X.T
+        # OpenBLAS (blas_memory_alloc) asks forever for a buffer that it does not get: let NumPy's
+        # and SciPy's have theirs before. Small products do without.
+        large = np.ones((256, 256))
+        blas.dgemm(1.0, large, large) + large @ large
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + limits["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
@@ -115,12 +116,14 @@ def save_job(job: dict) -> dict:
 
 
 def child(job: dict) -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.alarm(PATIENCE)
     warnings.simplefilter("ignore")
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         result = {"fit": fit_job, "save": save_job}[job.get("do", "fit")](job)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     except (Exception, KeyboardInterrupt) as error:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         lift_limits()
         result = {"error": type(error).__name__, "message": str(error)}
     result["seconds"] = time.process_time()
@@ -129,6 +132,7 @@ def child(job: dict) -> None:
 
 def main() -> None:
     """Take orders, a line each: fork for a job and tell the pid, or wait for a pid."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # until a child is ready for it
     children = {}
     for line in sys.stdin:
         order = json.loads(line)
