@@ -4,9 +4,11 @@ Rows run in this process here, where they would have one of their own: an import
 they do. One test has the real thing.
 """
 
+import importlib
 import json
 import sys
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,19 @@ import pytest
 pytest.importorskip("benchmarks")
 
 from benchmarks import __main__ as command
-from benchmarks import child, collect, costs, data, gpu, papers, results, runs, scale, tables
+from benchmarks import (
+    child,
+    collect,
+    costs,
+    data,
+    gpu,
+    large,
+    papers,
+    results,
+    runs,
+    scale,
+    tables,
+)
 from benchmarks.settings import SETTINGS
 
 TINY = {"hidden_sizes": (8, 8, 8), "layerwise_epochs": 0, "pretrain_epochs": 1, "max_epochs": 2}
@@ -108,12 +122,12 @@ def test_a_bound_on_a_row_is_its_end_and_is_told(tmp_path, in_process):
 
 
 def test_runs_that_were_cut_short_share_no_mean_with_complete_ones():
-    one = dict(setting="DCCS", data="digits", scores={"acc": 0.5})
+    one = dict(setting="DCCS", data="digits", scores={"acc": 0.5}, max_time=9)
     found = collect.groups([
         collect.Measured(**one, seed=0),
         collect.Measured(**one, seed=1, complete=False, stop_reason="budget"),
         collect.Measured(**one, seed=2),
-        collect.Measured(**one, seed=3, complete=False, stop_reason="max_time", max_time=9),
+        collect.Measured(**one, seed=3, complete=False, stop_reason="max_time"),
     ])  # fmt: skip
     assert sorted([row.seed for row in group] for group in found) == [[0, 2], [1], [3]]
 
@@ -254,6 +268,19 @@ def test_every_method_has_its_loop(method, tmp_path):
     assert command.main([*words, "--methods", method, "--precisions", "float32"]) == 0
     (row,) = rows(tmp_path, "speed")
     assert all(seconds > 0 for seconds in row["out"]["training"]["seconds"].values())
+
+
+def test_every_module_can_be_imported():
+    for path in Path(command.__file__).parent.glob("*.py"):
+        importlib.import_module(f"benchmarks.{path.stem}")
+
+
+def test_memory_beside_a_map_is_measured(tmp_path, in_process):
+    large.write_rows(tmp_path / "X.npy", 300)
+    found = large.measure(tmp_path / "X.npy", 200, "StatDEC")
+    assert (found["method"], found["n"]) == ("StatDEC", 200)
+    assert found["fit_processor_s"] > found["predict_processor_s"] > 0
+    assert found["fit_peak_mb"] >= 0
 
 
 def test_the_page_is_made_from_the_files(tmp_path, in_process):
