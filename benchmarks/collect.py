@@ -42,7 +42,7 @@ class Measured:
         """Runs that may be averaged differ in nothing but the seed."""
         return (
             self.setting, self.data, self.sampling, self.protocol, self.n, self.device,
-            self.precision, self.changed, self.max_time, self.stop_reason in ("budget", "max_time"),
+            self.precision, self.changed, self.max_time, self.stop_reason == "budget",
             self.complete, self.only,
         )  # fmt: skip
 
