@@ -348,6 +348,10 @@ def test_growth_is_measured_by_one_factor_at_a_time(tmp_path, in_process):
     found = rows(tmp_path, "scale")
     assert [row["row"]["where"] for row in found] == [{"n": n, "d": 64, "k": 10} for n in (64, 96)]
     assert all(row["out"]["seconds"] > 0 for row in found)
+    assert [row["on"]["n"] for row in found] == [64, 96]
+    assert len({row["on"]["hash"] for row in found}) == 2
+    assert found[0]["ran"]["parameters"]["layerwise_epochs"] == 1
+    assert found[0]["ran"]["parameters"]["lam"] == 0.1  # a default is there, too
     assert costs.growth(tmp_path / "results")["StatDEC", "n"][1][0] == 96
 
 
@@ -357,11 +361,17 @@ def test_exponents_are_slopes_of_logarithms():
     assert costs.exponent([10], [1]) is None
 
 
-def test_speed_compares_with_a_loop_by_hand(tmp_path):
+@pytest.mark.parametrize("method", ["StatDEC", "IDEC"])
+def test_speed_compares_with_a_loop_by_hand(method, tmp_path):
     words = ["speed", *options(tmp_path, dataset="digits", n=64, rounds=1)]
-    assert command.main([*words, "--methods", "StatDEC", "--precisions", "float32"]) == 0
+    assert command.main([*words, "--methods", method, "--precisions", "float32"]) == 0
     (row,) = rows(tmp_path, "speed")
+    assert row["ran"]["estimator"] == "StatDEC"
+    assert row["ran"]["parameters"]["weighted_target"] == (method == "StatDEC")
+    assert (row["on"]["data"], row["on"]["n"]) == ("digits", 64)
+    assert row["out"]["stop_reason"] == "itself"
     training = row["out"]["training"]
+    assert all(seconds > 0 for seconds in training["cpu_s"].values())
     assert set(training["seconds"]) == {"ours", "by_hand", "passes"}
     # An encoder and its mirror, 64-500-500-1000-10, forward once and backward twice: at least
     weights = 2 * (64 * 500 + 500 * 500 + 500 * 1000 + 1000 * 10)
@@ -375,7 +385,10 @@ def test_every_method_has_its_loop(method, tmp_path):
     words = ["speed", *options(tmp_path, dataset="digits", n=256, rounds=1), "--loader"]
     assert command.main([*words, "--methods", method, "--precisions", "float32"]) == 0
     (row,) = rows(tmp_path, "speed")
-    assert all(seconds > 0 for seconds in row["out"]["training"]["seconds"].values())
+    seconds = row["out"]["training"]["seconds"]
+    more = {"loader", "augmented"} if method == "DCCS" else set()
+    assert set(seconds) == {"ours", "by_hand", "passes"} | more
+    assert all(value > 0 for value in seconds.values())
 
 
 def test_every_module_can_be_imported():
