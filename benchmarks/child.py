@@ -14,6 +14,10 @@ class ChildFailed(RuntimeError):
     """A child ended with an error, or had to be ended."""
 
 
+class OutOfTime(ChildFailed):
+    """A child had to be ended."""
+
+
 def call(command: list[str], threads: int, timeout: float | None = None) -> str:
     """Run a command with so many threads, and return what it printed."""
     folders = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -28,7 +32,7 @@ def call(command: list[str], threads: int, timeout: float | None = None) -> str:
             command, capture_output=True, text=True, env=environment, check=False, timeout=timeout
         )
     except subprocess.TimeoutExpired as error:
-        raise ChildFailed("its time was up") from error
+        raise OutOfTime("its time was up") from error
     if done.returncode:
         raise ChildFailed(done.stderr[-2000:])
     return done.stdout

@@ -9,6 +9,8 @@ from benchmarks import _common, earlier
 #: Result files of `papers` and `gpu`, and of `peers`.
 RUNS, PEERS = "papers_*.json", "peers_*.json"
 
+SCORES = ("acc", "nmi", "ari", "balanced_acc", "recall_smallest")
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -42,7 +44,7 @@ class Measured:
         """Runs that may be averaged differ in nothing but the seed."""
         return (
             self.setting, self.data, self.sampling, self.protocol, self.n, self.device,
-            self.precision, self.changed, self.max_time, self.stop_reason in ("budget", "max_time"),
+            self.precision, self.changed, self.max_time, self.stop_reason == "budget",
             self.complete, self.only,
         )  # fmt: skip
 
@@ -72,7 +74,7 @@ def _measured(row):
         asked["setting"],
         asked["data"],
         asked["seed"],
-        {k: out[k] for k in ("acc", "nmi", "ari", "balanced_acc") if k in out},
+        {k: out[k] for k in SCORES if k in out},
         sampling=asked.get("sampling"),
         protocol=asked.get("protocol", "joined"),
         n=asked.get("n"),

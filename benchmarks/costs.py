@@ -54,11 +54,12 @@ def speed(folder) -> list[str]:
         about = [asked["method"], where, asked["precision"]]
         t, p = out["training"], out["predicting"]
         ours, share = t["seconds"]["ours"], t["share_of_peak"]
-        loader = t["seconds"].get("loader")
+        loader, ready = (t["seconds"].get(name) for name in ("loader", "augmented"))
         hand, passes = t["seconds"]["by_hand"], t["seconds"]["passes"]
         rates = (f"{t['images_per_s'][k]:,.0f}" for k in ("ours", "by_hand", "passes"))
         train.append([*about, *rates, f"{ours / hand:.2f}", f"{ours / passes:.2f}",
                       f"{100 * share['ours']:.0f} %", f"{out['peak_flops'] / 1e9:,.0f}",
+                      f"{ours / ready:.2f}" if ready else "",
                       f"{loader / ours:.2f}" if loader else ""])  # fmt: skip
         predict.append([*about, *(f"{p['images_per_s'][k]:,.0f}" for k in ("ours", "by_hand")),
                         f"{p['seconds']['ours'] / p['seconds']['by_hand']:.2f}"])  # fmt: skip
@@ -66,7 +67,8 @@ def speed(folder) -> list[str]:
         heads = ["method", "machine", "precision"]
         lines += ["**Training, images/s** (times are those of an epoch, as ratios)", ""]
         lines += _markdown([*heads, "ours", "by hand", "bare passes", "ours : by hand",
-                            "ours : passes", "share of peak", "peak GFLOP/s", "loader : ours"],
+                            "ours : passes", "share of peak", "peak GFLOP/s",
+                            "ours : augmented before", "loader : ours"],
                            train)  # fmt: skip
         lines += ["", "**Predicting, images/s**", ""]
         lines += _markdown([*heads, "ours", "by hand", "ours : by hand"], predict)

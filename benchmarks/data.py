@@ -44,12 +44,17 @@ class Data:
 
     def hash(self) -> str:
         """What tells these rows and labels from any others."""
-        digest = hashlib.blake2b(digest_size=8)
         arrays = {id(a): a for a in (self.X, self.y, self.X_scored, self.y_scored)}
-        for array in arrays.values():
-            digest.update(f"{array.shape} {array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
+        return hash_of(*arrays.values())
+
+
+def hash_of(*arrays: np.ndarray) -> str:
+    """What tells arrays from any others."""
+    digest = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def load(name: str, folder: str | Path = ".") -> tuple[np.ndarray, np.ndarray]:
@@ -114,19 +119,17 @@ def select(
     sampling : str or None
         A name of `SAMPLINGS` and its number, such as "long-tailed 100".
     protocol : {"joined", "split"}
-        Whether to fit and score the same rows, or the training split and the others.
+        Whether to fit and score the same rows, or to fit (a sampling of) the training split and
+        score all others.
     seed : int
         Of the sampling.
     """
     X, y = load(name, folder)
-    if protocol == "split":
-        cut = TRAINING.get(name, round(0.8 * len(X)))
-        scored = X[cut:], y[cut:]
-        X, y = X[:cut], y[:cut]
-        if sampling is None:
-            return Data(X[:n], y[:n], *scored)
+    cut = TRAINING.get(name, round(0.8 * len(X))) if protocol == "split" else len(X)
+    others = X[cut:], y[cut:]
+    X, y = X[:cut], y[:cut]
     X, y = (X[:n], y[:n]) if sampling is None else _sample(X, y, sampling, n, seed)
-    return Data(X, y, X, y)
+    return Data(X, y, *(others if protocol == "split" else (X, y)))
 
 
 def _sample(X, y, sampling, n, seed):

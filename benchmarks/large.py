@@ -11,14 +11,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import _common
-from benchmarks.statdec_scale import Peak, anonymous_mb
+from benchmarks.measure import Watch, anonymous_mb
 
 N_FEATURES, N_CLUSTERS = 64, 10
 
@@ -62,21 +61,18 @@ def measure(path: str, n: int, name: str) -> dict:
         random_state=0,
         **SETTINGS[name],
     )
-    started = time.process_time()
-    with Peak() as fitting:
+    with Watch() as fitting:
         model.fit(X)
-    fitted = time.process_time()
-    with Peak() as predicting:
+    with Watch() as predicting:
         labels = model.predict(X)
-    predicted = time.process_time()
     assert (labels == model.labels_).all()
     return {
         "method": name,
         "n": n,
-        "fit_peak_mb": fitting.mb - before,
-        "predict_peak_mb": predicting.mb - before,
-        "fit_processor_s": fitted - started,
-        "predict_processor_s": predicted - fitted,
+        "fit_peak_mb": fitting.peak_mb - before,
+        "predict_peak_mb": predicting.peak_mb - before,
+        "fit_processor_s": fitting.cpu_s,
+        "predict_processor_s": predicting.cpu_s,
     }
 
 

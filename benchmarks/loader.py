@@ -64,5 +64,4 @@ class LoaderLoop(DCCSLoop):
                     critic = iter(self.loaders[0])
                     batch = next(critic)
                 self.critic_step(batch.to(self.device))
-            self.augment = lambda _, given=augmented: given.to(self.device)
-            self.encoder_step(x.to(self.device)).item()
+            self.encoder_step(x.to(self.device), augmented.to(self.device)).item()

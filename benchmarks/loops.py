@@ -73,6 +73,7 @@ class StatDECLoop(Loop):
 
     images_per_row = 1
     every, lam = 80, 0.1
+    whole = True
 
     def build(self, net):
         self.network, self.head = net.module_, net.assignment_
@@ -86,7 +87,7 @@ class StatDECLoop(Loop):
         with torch.no_grad(), self.autocast():
             q = torch.cat([self.forward(self.images(slice(i, i + 1024)))
                            for i in range(0, len(self.rows), 1024)])  # fmt: skip
-        target = q.square() / target_weights(q)
+        target = q.square() / (target_weights(q) if self.whole else q.sum(dim=0))
         self.target = target / target.sum(dim=1, keepdim=True)
         self.train(True)
 
@@ -99,7 +100,7 @@ class StatDECLoop(Loop):
             z = self.network.encode(x)
         log_q = self.head(z)
         with self.autocast():
-            output = self.network.decode(z, log_q.exp())
+            output = self.network.decode(z, log_q.exp() if self.whole else None)
         kl = (torch.xlogy(p, p) - p * log_q).sum(dim=1).mean()
         error = F.mse_loss(output.float(), x) / self.unit
         return self.descend(self.lam * kl + (1 - self.lam) * error)
@@ -107,11 +108,17 @@ class StatDECLoop(Loop):
     def bare(self, x):
         with self.autocast():
             z = self.network.encode(x)
-            output = self.network.decode(z, self.head(z).exp())
+            output = self.network.decode(z, self.head(z).exp() if self.whole else None)
         self.descend(F.mse_loss(output.float(), x))
 
     def forward(self, x):
         return self.head(self.network.encode(x)).exp()
+
+
+class IDECLoop(StatDECLoop):
+    """Eq. 1 with the target of DEC, and nothing pooled."""
+
+    whole = False
 
 
 class DCCSLoop(Loop):
@@ -136,7 +143,8 @@ class DCCSLoop(Loop):
         for _ in range(self.n_critic):
             rows = torch.randint(len(self.rows), (len(index),), device=self.device)
             self.critic_step(self.images(rows))
-        return self.encoder_step(self.images(index))
+        x = self.images(index)
+        return self.encoder_step(x, self.augment(x))
 
     def critic_step(self, x):
         with torch.no_grad():
@@ -151,9 +159,9 @@ class DCCSLoop(Loop):
         loss = self.critic(z).mean() - self.critic(prior).mean() + 10 * penalty
         self.descend(loss, self.critic_optimizer)
 
-    def encoder_step(self, x):
+    def encoder_step(self, x, augmented):
         z, logits, features = self.encode(x)
-        _, logits_augmented, _ = self.encode(self.augment(x))
+        _, logits_augmented, _ = self.encode(augmented)
         with self.autocast():
             pairs = torch.stack([z, z[torch.randperm(len(z), device=self.device)]])
             positive, negative = self.judge(features, pairs).float()
@@ -175,6 +183,24 @@ class DCCSLoop(Loop):
 
     def forward(self, x):
         return self.encoder(x)[0]
+
+
+class PreparedLoop(DCCSLoop):
+    """The same steps on batches that are there, augmented, before the clock starts."""
+
+    def prepare(self):
+        self.batches = []
+        for index in torch.randperm(len(self.rows), device=self.device).split(self.batch_size):
+            rows = torch.randint(len(self.rows), (self.n_critic, len(index)), device=self.device)
+            x = self.images(index)
+            self.batches.append((self.images(rows.flatten()).split(len(index)), x, self.augment(x)))
+
+    def epoch(self):
+        self.train(True)
+        for critic, x, augmented in self.batches:
+            for batch in critic:
+                self.critic_step(batch)
+            self.encoder_step(x, augmented).item()
 
 
 class VGMMLoop(Loop):
@@ -275,6 +301,7 @@ class MMDCLoop(Loop):
 
 LOOPS = {
     "StatDEC": StatDECLoop,
+    "IDEC": IDECLoop,
     "DCCS": DCCSLoop,
     "VariationalGMMClustering": VGMMLoop,
     "MMDC": MMDCLoop,

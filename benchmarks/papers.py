@@ -9,7 +9,7 @@ import torch
 from benchmarks import child
 from benchmarks.extras import suiting
 from benchmarks.report import as_text, papers_tables
-from benchmarks.results import Results, finished
+from benchmarks.results import Results, finished, surroundings
 from benchmarks.settings import SETTINGS
 from benchmarks.tables import tables
 
@@ -48,7 +48,10 @@ def add_running(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    failed = run_rows(rows_of(args), args)
+    rows = rows_of(args)
+    if not rows:
+        raise SystemExit("no row of these tables has such data, sampling and methods")
+    failed = run_rows(rows, args)
     print(as_text(papers_tables(args.results, args.table)))
     return failed
 
@@ -67,8 +70,9 @@ def rows_of(args) -> list[dict]:
                 for entry in entries:
                     if args.methods and entry.setting not in args.methods:
                         continue
+                    protocol = args.protocol or table.protocols[data, sampling]
                     row = row_of(entry.setting, data, args, seed, sampling=sampling, set=changes,
-                                 protocol=args.protocol or table.protocol)  # fmt: skip
+                                 protocol=protocol)  # fmt: skip
                     extras = suiting(table.extras, SETTINGS[entry.setting].estimator)
                     found.setdefault(str(row), (row, set()))[1].update(extras)
     return [row | {"extras": sorted(extras)} for row, extras in found.values()]
@@ -114,19 +118,31 @@ def run_rows(rows: list[dict], args, command: str = "papers", weights=None) -> i
         spec = {
             "command": command, "row": row, "folder": str(args.data), "extras": extras,
             "work": str(args.work) if args.work else None, "every": args.every,
-            "left": None if left is None else left - reserve, "before": present,
+            "until": None if left is None else time.time() + left - reserve, "before": present,
             "weights": weights(row) if weights else None, "graphs": getattr(args, "graphs", False),
         }  # fmt: skip
         print(_named(row), flush=True)
+        started = time.monotonic()
         try:
             result = child.run("row", spec, left)
         except child.ChildFailed as error:
             failed += 1
+            if isinstance(error, child.OutOfTime):
+                results.put(cut_short(command, row, present, time.monotonic() - started))
             print(f"  no result: {error}", flush=True)
             continue
         results.put(result)
         print(f"  {_shown(result)}", flush=True)
     return failed
+
+
+def cut_short(command: str, row: dict, present: dict | None, seconds: float) -> dict:
+    """Return a row whose process had to be ended, with what there is of it and what it took."""
+    present = present or {"command": command, "row": row, "with": surroundings(row["device"]),
+                          "out": {"extras": []}}  # fmt: skip
+    spent = present["out"].get("seconds", {})
+    out = {"seconds": spent | {"fit": spent.get("fit", 0.0) + seconds}, "stop_reason": "budget"}
+    return present | {"out": present["out"] | out, "complete": False}
 
 
 def _named(row):

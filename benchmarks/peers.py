@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import child, data
-from benchmarks.papers import add_running, row_of, run_rows
+from benchmarks.papers import add_running, cut_short, row_of, run_rows
 from benchmarks.report import peers as peers_table
 from benchmarks.results import Results, finished, labels_hash, surroundings
 from benchmarks.runs import scores_of
@@ -43,11 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrain-epochs", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--layers", type=int, nargs="+", default=LAYERS)
+    parser.add_argument("--precisions", nargs="+", choices=["auto", "float32", "bfloat16"],
+                        help="of ours, in the same turns; not given: --precision")  # fmt: skip
     add_running(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     args.work, args.every, args.max_time = None, 0, None  # whole fits, and nothing else, are timed
+    args.precisions = args.precisions or [args.precision]
     deadline = None if args.budget is None else time.monotonic() + args.budget
     failed = 0
     for seed in range(args.seeds):
@@ -56,15 +59,15 @@ def main(args: argparse.Namespace) -> int:
                 args.budget = deadline - time.monotonic()
                 if args.budget <= 0:
                     break
-            row = _row(method, args, seed)
-            failed += run_rows([row], args, "peers") if method in OURS else _run_peer(row, args)
+            ours = [_row(method, args, seed, precision) for precision in args.precisions]
+            failed += run_rows(ours, args, "peers") if method in OURS else _run_peer(ours[0], args)
     print("\n".join(peers_table(args.results)))
     return failed
 
 
-def _row(method, args, seed):
+def _row(method, args, seed, precision):
     schedule = f"{args.pretrain_epochs} + {args.epochs} epochs"
-    row = row_of(method, args.dataset, args, seed, schedule=schedule)
+    row = row_of(method, args.dataset, args, seed, schedule=schedule, precision=precision)
     if method not in OURS:
         return row | {"device": "cpu", "precision": "auto", "set": {}}
     both = args.pretrain_epochs + args.epochs
@@ -100,6 +103,8 @@ def _run_peer(row, args):
         try:
             answer = json.loads(child.call(command, args.threads, args.budget).splitlines()[-1])
         except child.ChildFailed as error:
+            if isinstance(error, child.OutOfTime):
+                results.put(cut_short("peers", row, None, args.budget))
             print(f"  no result: {error}", flush=True)
             return 1
         labels = np.load(labels_file)

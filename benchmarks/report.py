@@ -23,15 +23,17 @@ NAMES = {
 #: What a whole data set has, to say of how many rows a line is.
 INTRODUCTION = """
     Made by `python -m benchmarks report` from the files in `benchmarks/results/`, each row of which
-    has its parameters, data, versions, commit and machine. Scores are means over seeds with the
-    standard deviation; labels are used for scoring alone. Seconds are of `fit` by the clock, of a
-    machine that did other work, too, unless it says CPU: then they are the processor's, over all
-    threads. "Printed" is what the paper has in that table.
+    has its parameters, data, versions, commit and machine; of files in earlier forms, what those
+    have. Scores are means over seeds with the standard deviation; labels are used for scoring
+    alone. Seconds are of `fit` by the clock, of a machine that did other work, too, unless it says
+    CPU: then they are the processor's, over all threads. "Printed" is what the paper has in that
+    table.
 
     A line says in its last column what was different: another protocol ("joined": all images are
     fitted and scored; "split": the training split is fitted, the other images are scored), fewer
-    rows, a bound on its time. **Cut short** is a run that a budget ended before its own end; it
-    shares no line, and so no mean, with runs that came to theirs.
+    rows, a bound on its time. Where classes are of unequal size, balanced ACC is the mean recall of
+    all, and "recall of the rarest" that of the three smallest. **Cut short** is a run that a budget
+    ended before its own end; it shares no line, and so no mean, with runs that came to theirs.
 """
 
 
@@ -106,17 +108,18 @@ def papers_tables(folder=None, names=None) -> list[tuple[Table, list[str]]]:
         blocks = []
         for (data, sampling), entries in table.entries.items():
             here = [r for r in rows if (r.data, r.sampling) == (data, sampling)]
-            lines = [line for entry in entries for line in _lines(table, entry, here)]
+            protocol = table.protocols[data, sampling]
+            lines = [line for entry in entries for line in _lines(table, entry, here, protocol)]
             if any(measured for *_, measured in lines):
                 blocks.append(_block(data, sampling, lines))
         found.append((table, blocks))
     return found
 
 
-def _lines(table, entry, rows):
+def _lines(table, entry, rows, protocol):
     """Cells of an entry, one line for each group of runs; the last says whether there is one."""
     # Where the paper splits the data, joined runs are shown beside; else these alone
-    protocols = {table.protocol, "joined"}
+    protocols = {protocol, "joined"}
     own = [row for row in rows if row.setting == entry.setting and row.protocol in protocols
            and not row.changed and row.only in (None, table.name)]  # fmt: skip
     wanted = [entry]
@@ -126,20 +129,21 @@ def _lines(table, entry, rows):
     lines = []
     for which in wanted:
         for group in collect.groups(own):
-            cells = _cells(which, group, table.protocol)
+            cells = _cells(which, group, protocol)
             if cells:
                 lines.append(cells)
-    return lines or [[_name(entry), _printed(entry), "", "", "", "", "", "", False]]
+    return lines or [[_name(entry), _printed(entry), *[""] * 7, False]]
 
 
 def _cells(entry, group, protocol):
     scores = [row.more.get(entry.score, {}) if entry.score else row.scores for row in group]
-    if not any(scores):
-        return None
     first = group[0]
-    balanced = summary(scores, "balanced_acc") if first.sampling else ""
+    if not any(scores) and (entry.score or first.complete):
+        return None  # of a run that had to be ended there may be nothing but that it was
+    unequal = [summary(scores, s) if first.sampling else ""
+               for s in ("balanced_acc", "recall_smallest")]  # fmt: skip
     return [_name(entry), _printed(entry), *(summary(scores, s) for s in ("acc", "nmi", "ari")),
-            balanced, str(len(group)), " ".join([_seconds(group), _how(first, protocol)]).strip(),
+            *unequal, str(len(group)), " ".join([_seconds(group), _how(first, protocol)]).strip(),
             True]  # fmt: skip
 
 
@@ -190,7 +194,8 @@ def _how(row, protocol):
 
 def _block(data, sampling, lines):
     """A Markdown table; columns that are empty throughout are left out."""
-    heads = ["setting", "printed", "ACC", "NMI", "ARI", "balanced ACC", "seeds", "remarks"]
+    heads = ["setting", "printed", "ACC", "NMI", "ARI", "balanced ACC", "recall of the rarest",
+             "seeds", "remarks"]  # fmt: skip
     used = [i for i in range(len(heads)) if any(line[i] for line in lines)]
     where = NAMES.get(data, data) + (f", {sampling}" if sampling else "")
     rows = [[line[i].rstrip(";") for i in used] for line in lines]
@@ -268,7 +273,8 @@ def peers(folder) -> list[str]:
         lines += [f"**{title}**", "", *markdown(heads, cells), ""]
     if lines:
         lines.append(_paragraph(
-            "Seconds and peak memory are medians over the seeds, of processes that took turns; the "
+            "Seconds and peak memory are medians over the seeds, of processes that took turns in a "
+            "call; what another call has added had a turn of its own. The "
             "ratio is that of a method's median to its counterpart's in the other package: IDEC to "
             "ClustPy's IDEC, DEC to DEC, VGMM to VaDE, StatDEC-1 to DCN."))  # fmt: skip
     return lines

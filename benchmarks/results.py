@@ -21,6 +21,11 @@ from skdeepcluster._files import write_whole
 OWN_ENDS = ("converged", "max_epochs", "itself")
 
 
+#: How to run an estimator; the data, the setting and the seed say what.
+_INCIDENTAL = {"callbacks", "checkpoint", "compile", "max_time", "verbose", "random_state",
+               "device"}  # fmt: skip
+
+
 def key(row: dict) -> str:
     """What tells a row from others that may stand in one file."""
     return json.dumps(row["row"], sort_keys=True)
@@ -31,6 +36,18 @@ def surroundings(device: str = "cpu") -> dict:
     found = {k: v for k, v in _common.provenance().items() if k != "command"}
     gpu = found.pop("cuda")
     return found | {"gpu": gpu if device == "cuda" else None}
+
+
+def parameters_of(model) -> dict:
+    """Every parameter of an estimator that shapes what comes out, as JSON has it."""
+    params = model.get_params(deep=False).items()
+    return {k: _plain(v) for k, v in params if k not in _INCIDENTAL}
+
+
+def _plain(value):
+    if isinstance(value, tuple | list):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)
 
 
 def labels_hash(labels) -> str:

@@ -14,19 +14,15 @@ from benchmarks import _common, data
 from benchmarks.estimators import estimator
 from benchmarks.extras import EXTRAS
 from benchmarks.measure import Watch, phase_seconds
-from benchmarks.results import OWN_ENDS, labels_hash, surroundings
+from benchmarks.results import OWN_ENDS, labels_hash, parameters_of, surroundings
 from benchmarks.settings import SETTINGS, parameters
 from skdeepcluster._base import DeepClusterer
 from skdeepcluster.callbacks import ScoreCurve
-from skdeepcluster.metrics import balanced_clustering_accuracy
+from skdeepcluster.metrics import balanced_clustering_accuracy, class_recall
 
 #: Parameters of `StatDEC` that its pre-training does not depend on.
 _CLUSTERING = {"lam", "weighted_target", "statistics_pooling", "gamma", "update_interval", "tol",
                "max_epochs", "learning_rate"}  # fmt: skip
-
-#: How to run it; the data, the setting and the seed say what.
-_INCIDENTAL = {"callbacks", "checkpoint", "compile", "max_time", "verbose", "random_state",
-               "device"}  # fmt: skip
 
 
 class Curve(ScoreCurve):
@@ -44,16 +40,15 @@ def answer(spec: dict) -> dict:
     ----------
     spec : dict
         "row" (setting, set, data, sampling, protocol, n, seed, device, precision, threads,
-        max_time) says what; "folder", "work", "every", "extras", "left" (seconds until the call
-        must have ended), "before" (what the row's last call gave), "weights" (a file to save the
-        model to) say how.
+        max_time) says what; "folder", "work", "every", "extras", "until" (`time.time()` when the
+        fit must have ended: also what comes before this call takes time), "before" (what the row's
+        last call gave), "weights" (a file to save the model to) say how.
 
     Returns
     -------
     dict
         The row as `results` has it.
     """
-    started = time.monotonic()
     row = spec["row"]
     torch.set_num_threads(row["threads"])
     torch.backends.cudnn.benchmark = True  # shapes do not change
@@ -61,12 +56,21 @@ def answer(spec: dict) -> dict:
         _use_graphs()
     rows = data.select(row["data"], spec["folder"], n=row["n"], sampling=row["sampling"],
                        protocol=row["protocol"], seed=row["seed"])  # fmt: skip
-    before = (spec.get("before") or {}).get("out", {})
-    spent = before.get("seconds", {}).get("fit", 0.0)
-    bound = np.inf if row["max_time"] is None else row["max_time"] - spent
-    budget = np.inf if spec["left"] is None else spec["left"] - (time.monotonic() - started)
     params = {"n_clusters": rows.n_classes} | parameters(row["setting"], row["data"]) | row["set"]
-    fits = _Fits(SETTINGS[row["setting"]].estimator, params, spec, bound, budget)
+    fits = _Fits(SETTINGS[row["setting"]].estimator, params, spec)
+    result = {
+        "command": spec["command"],
+        "row": row,
+        "ran": {"setting": row["setting"], "estimator": SETTINGS[row["setting"]].estimator,
+                "parameters": parameters_of(fits.named), "seed": row["seed"],
+                "max_time": row["max_time"]},
+        "on": {"data": row["data"], "sampling": row["sampling"], "protocol": row["protocol"],
+               "n": len(rows.X), "n_scored": len(rows.X_scored), "hash": rows.hash()},
+    }  # fmt: skip
+    before = fits.before = _goes_on_from(spec, result)
+    spent = before.get("seconds", {}).get("fit", 0.0)
+    fits.bound = np.inf if row["max_time"] is None else row["max_time"] - spent
+    fits.budget = np.inf if spec["until"] is None else spec["until"] - time.time()
     with Watch() as watch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model = fits.fit(rows)
@@ -74,34 +78,42 @@ def answer(spec: dict) -> dict:
     complete = reason in OWN_ENDS
     joined = rows.X_scored is rows.X
     labels = model.labels_ if joined else model.predict(rows.X_scored)
-    out = scores_of(rows.y_scored, labels) | {
+    scores = scores_of(rows.y_scored, labels)
+    if row["sampling"]:
+        scores |= recalls_of(rows.y_scored, labels, rows.y)
+    out = scores | {
         "seconds": _seconds(watch, fits, before),
         "cpu_s": watch.cpu_s + before.get("cpu_s", 0.0),
         **watch.memory(),
         "epochs": getattr(model, "n_iter_", None),
         "stop_reason": reason,
+        "checkpoint": _checkpoint_name(model),
         "sizes": np.bincount(model.labels_, minlength=model.n_clusters).tolist(),
         "labels": labels_hash(labels),
         "curve": curve(fits.history),
-        "last_epoch": _numbers(fits.history[-1]) if fits.history else {},
+        "last_epoch": _measures(fits.history[-1]) if fits.history else {},
         "warnings": [str(w.message) for w in caught if w.category is ConvergenceWarning],
         "more": _more(model, rows, spec, complete),
         "extras": spec["extras"],
     }
     if spec.get("weights") and isinstance(model, DeepClusterer):
         model.save(spec["weights"])
-    ran = {k: _plain(v) for k, v in fits.named.get_params().items() if k not in _INCIDENTAL}
-    return {
-        "command": spec["command"],
-        "row": row,
-        "ran": {"setting": row["setting"], "estimator": SETTINGS[row["setting"]].estimator,
-                "parameters": ran, "seed": row["seed"], "max_time": row["max_time"]},
-        "on": {"data": row["data"], "sampling": row["sampling"], "protocol": row["protocol"],
-               "n": len(rows.X), "n_scored": len(rows.X_scored), "hash": rows.hash()},
-        "with": surroundings(_device(model)) | {"graphs": bool(spec.get("graphs"))},
-        "out": out,
-        "complete": complete,
-    }  # fmt: skip
+    about = surroundings(_device(model)) | {"graphs": bool(spec.get("graphs"))}
+    return result | {"with": about, "out": out, "complete": complete}
+
+
+def _goes_on_from(spec: dict, result: dict) -> dict:
+    """Return what the row's last call gave, if this one goes on from there.
+
+    What it spent is no part of a run that begins anew: without its checkpoint, which may have
+    stayed on another machine, or with other defaults or data than then.
+    """
+    before = spec.get("before") or {}
+    name = before.get("out", {}).get("checkpoint")
+    if not (name and spec["work"] and (Path(spec["work"]) / name).exists()):
+        return {}
+    now = json.loads(json.dumps(result))
+    return before["out"] if all(before[k] == now[k] for k in ("ran", "on")) else {}
 
 
 def _use_graphs() -> None:
@@ -116,8 +128,10 @@ def _use_graphs() -> None:
 class _Fits:
     """The estimator of a row, and how it is fitted within its time."""
 
-    def __init__(self, name, params, spec, bound, budget):
-        self.spec, self.bound, self.budget = spec, bound, budget
+    bound = budget = np.inf  # seconds: the row's, the call's
+
+    def __init__(self, name, params, spec):
+        self.spec, self.before = spec, {}
         self.cls = estimator(name)
         self.params = params | {"random_state": spec["row"]["seed"]}
         if issubclass(self.cls, DeepClusterer):
@@ -158,7 +172,7 @@ class _Fits:
         shared = {k: v for k, v in self.params.items() if k not in _CLUSTERING} | {"max_epochs": 0}
         first = self._fit(shared, rows)
         elapsed = time.monotonic() - started
-        if not self.spec.get("before"):  # else it is in what was spent
+        if not self.before:  # else it is in what was spent
             trained = sum(phase_seconds(first.history_).values())
             self.found = max(0.0, trained - elapsed)
         if first.net_.stopped_by_ == "max_time" or self.params.get("max_epochs") == 0:
@@ -197,13 +211,26 @@ def scores_of(y, labels) -> dict[str, float]:
     return _common.scores(y, labels) | {"balanced_acc": balanced_clustering_accuracy(y, labels)}
 
 
+def recalls_of(y, labels, y_fitted) -> dict:
+    """Recall of each class, and its mean over the three that are rarest where the run was fitted.
+
+    Of classes of one size the last ones count as the rarest, as in the samplings.
+    """
+    recall = class_recall(y, labels)
+    sizes = np.unique(y_fitted, return_counts=True)[1]
+    rarest = sorted(range(len(sizes)), key=lambda label: (sizes[label], -label))[:3]
+    return {"recall": recall.tolist(), "recall_smallest": float(recall[rarest].mean())}
+
+
 def _seconds(watch, fits, before):
     """By phase, and of `fit` whole, without what scoring took; over all calls of the row."""
     scoring = sum(row.get("scoring_seconds", 0.0) for row in fits.history)
     earlier = before.get("seconds", {})
     now = watch.seconds - max(0.0, scoring - earlier.get("scoring", 0.0)) + fits.found
     phases = phase_seconds(fits.history)
-    return phases | {"scoring": scoring, "fit": earlier.get("fit", 0.0) + max(0.0, now)}
+    whole = earlier.get("fit", 0.0) + max(0.0, now)
+    # A call that was ended from outside may have left a checkpoint and no row
+    return phases | {"scoring": scoring, "fit": max(whole, sum(phases.values()))}
 
 
 def curve(history: list[dict]) -> list[dict]:
@@ -212,12 +239,15 @@ def curve(history: list[dict]) -> list[dict]:
     for epoch, row in enumerate(history, start=1):
         seconds += row["seconds"]
         if "acc" in row:
-            found.append(_numbers(row) | {"epoch": epoch, "seconds": seconds})
+            found.append(_measures(row) | {"epoch": epoch, "seconds": seconds})
     return found
 
 
-def _numbers(row):
-    return {k: v for k, v in row.items() if isinstance(v, int | float) and k != "scoring_seconds"}
+def _measures(row):
+    """Numbers of an epoch, and how many rows its clusters and targets have."""
+    sizes = {k: row[k] for k in ("cluster_sizes", "target_sizes") if k in row}
+    numbers = {k: v for k, v in row.items() if isinstance(v, int | float)}
+    return {k: v for k, v in (numbers | sizes).items() if k != "scoring_seconds"}
 
 
 def _more(model, rows, spec, complete):
@@ -235,15 +265,15 @@ def _more(model, rows, spec, complete):
     return found
 
 
+def _checkpoint_name(model):
+    """File of the run's state, in the folder for that; None if there is none."""
+    path = getattr(getattr(model, "net_", None), "checkpoint", None)
+    return None if path is None else path.name
+
+
 def _device(model):
     net = getattr(model, "net_", None)
     return "cpu" if net is None else net.device.type
-
-
-def _plain(value):
-    if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, bool | int | float | str | None) else repr(value)
 
 
 def child_main(spec_file: str, out_file: str) -> None:

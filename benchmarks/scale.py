@@ -18,8 +18,9 @@ import torch
 
 import skdeepcluster
 from benchmarks import child, costs
+from benchmarks.data import hash_of
 from benchmarks.measure import Watch, phase_seconds
-from benchmarks.results import Results, finished, surroundings
+from benchmarks.results import Results, finished, parameters_of, surroundings
 
 BASE = {"n": 10_000, "d": 64, "k": 10}
 FACTORS = {
@@ -136,8 +137,15 @@ def answer(spec: dict) -> dict:
         "stop_reason": "itself",
     }
     device = model.net_.device.type
-    return {"command": "scale", "row": row, "with": surroundings(device), "out": out,
-            "complete": True}  # fmt: skip
+    return {
+        "command": "scale",
+        "row": row,
+        "ran": {"estimator": row["method"], "parameters": parameters_of(model), "seed": 0},
+        "on": {"data": "clusters of random numbers", "n": n, "hash": hash_of(X)},
+        "with": surroundings(device),
+        "out": out,
+        "complete": True,
+    }
 
 
 def child_main(spec_file: str, out_file: str) -> None:

@@ -73,6 +73,12 @@ _VGMM = {
     "VGMM W2": {"aug_weights": (0.0, 1.0)},
     "VGMM paper": _PAPER_VGMM,
     "VGMM paper, VAE with GMM prior": _PAPER_VGMM | {"augmentation": None},
+    # Scale factors of the reconstruction, in its Table V without augmentation
+    **{
+        f"VGMM paper, lambda_recons={value}": _PAPER_VGMM
+        | {"augmentation": None, "lambda_recons": value}
+        for value in (0.4, 0.5, 0.65, 0.7)
+    },
     "VGMM paper, L2": _PAPER_VGMM | {"aug_weights": (1.0, 0.0)},
     "VGMM paper, W2": _PAPER_VGMM | {"aug_weights": (0.0, 1.0)},
     # With lambda_recons=1 from the start, z tells nothing of a point

@@ -1,9 +1,11 @@
 """Images a second, training and predicting: ours, a loop by hand, bare passes, the machine's peak.
 
 The three take turns, an epoch each, in one process, so that what else the machine does meets them
-alike. Reported are medians, and the share of the machine's rate of matrix products (measured in the
-same run, in the same precision) that the FLOP of an epoch, counted by torch, come to. `--loader`
-adds for DCCS a `DataLoader` that transforms one image after another.
+alike. Reported are medians, by the clock and of the processor, and the share of the machine's rate
+of matrix products (measured in the same run, in the same precision) that the FLOP of an epoch,
+counted by torch, come to. For DCCS there is the loop on batches that were augmented before, too;
+`--loader` adds a `DataLoader` that transforms one image after another. `IDEC` is StatDEC with
+neither weighted target nor pooling.
 """
 
 import argparse
@@ -20,15 +22,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import skdeepcluster
 from benchmarks import costs
-from benchmarks.data import load
-from benchmarks.loops import LOOPS
+from benchmarks.data import hash_of, load
+from benchmarks.loops import LOOPS, PreparedLoop
 from benchmarks.measure import product_rate, synchronize
-from benchmarks.results import Results, surroundings
+from benchmarks.results import Results, parameters_of, surroundings
+from benchmarks.settings import SETTINGS
 from skdeepcluster._training._device import resolve_device, resolve_precision
+
+_STATDEC = {"layerwise_epochs": 0, "pretrain_epochs": 0, "tol": 0, "update_interval": 80}
 
 #: What makes an estimator train its clustering epochs and nothing else.
 ONLY = {
-    "StatDEC": {"layerwise_epochs": 0, "pretrain_epochs": 0, "tol": 0, "update_interval": 80},
+    "StatDEC": _STATDEC,
+    "IDEC": _STATDEC | SETTINGS["IDEC"].params,
     "DCCS": {"tol": 0},
     "VariationalGMMClustering": {"n_init": 1},
     "MMDC": {"refine_after": None},
@@ -61,7 +67,10 @@ def main(args: argparse.Namespace) -> int:
             row = {"method": method, "data": args.dataset, "n": len(X), "device": device.type,
                    "precision": precision, "threads": args.threads}  # fmt: skip
             out = measure(method, X, device, precision, args.rounds, peak, args.loader)
-            results.put(_result(row, out, device))
+            model = _estimator(method, device, precision, max_epochs=2)
+            ran = {"estimator": type(model).__name__, "parameters": parameters_of(model), "seed": 0}
+            on = {"data": args.dataset, "n": len(X), "hash": hash_of(X)}
+            results.put(_result(row, out, device, ran=ran, on=on))
             print(method, precision, out, flush=True)
     if args.imports:
         row = {"method": "import", "threads": args.threads}
@@ -70,9 +79,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _result(row, out, device):
-    return {"command": "speed", "row": row, "with": surroundings(device.type), "out": out,
-            "complete": True}  # fmt: skip
+def _result(row, out, device, **about):
+    return {"command": "speed", "row": row, **about, "with": surroundings(device.type),
+            "out": out | {"stop_reason": "itself"}, "complete": True}  # fmt: skip
 
 
 def measure(method, X, device, precision, rounds, peak, loader=False) -> dict:
@@ -89,6 +98,9 @@ def measure(method, X, device, precision, rounds, peak, loader=False) -> dict:
         "by_hand": _timed(loop.epoch, device),
         "passes": _timed(loop.passes, device),
     }
+    if method == "DCCS":
+        ready = PreparedLoop(model, X, dtype)
+        training["augmented"] = _timed(ready.epoch, device, ready.prepare)
     if loader and method == "DCCS":
         from benchmarks.loader import LoaderLoop
 
@@ -98,19 +110,23 @@ def measure(method, X, device, precision, rounds, peak, loader=False) -> dict:
         "by_hand": _timed(loop.predict, device),
     }
     images = len(X) * loop.images_per_row
-    train = _medians(training, rounds)
-    predict = _medians(predicting, rounds)
+    train, train_cpu = _medians(training, rounds)
+    predict, predict_cpu = _medians(predicting, rounds)
     return {
         "training": {
             "seconds": train,
+            "cpu_s": train_cpu,
             "images_per_s": {name: images / s for name, s in train.items()},
             "flop_per_image": flop / images,
             "share_of_peak": {
-                name: flop / s / peak for name, s in train.items() if name != "loader"
+                name: flop / s / peak
+                for name, s in train.items()
+                if name not in ("loader", "augmented")
             },
         },
         "predicting": {
             "seconds": predict,
+            "cpu_s": predict_cpu,
             "images_per_s": {name: len(X) / s for name, s in predict.items()},
         },
         "peak_flops": peak,
@@ -119,16 +135,31 @@ def measure(method, X, device, precision, rounds, peak, loader=False) -> dict:
 
 
 def _estimator(method, device, precision, **more):
-    cls = getattr(skdeepcluster, method)
+    cls = getattr(skdeepcluster, SETTINGS[method].estimator if method in SETTINGS else method)
     params = ONLY[method] | {"device": str(device), "precision": precision, "random_state": 0}
     return cls(10, **params | more)
 
 
 def _epoch(method, X, device, precision):
     """Seconds of the second epoch of a fit: the first one warms up."""
+    processor = _Processor()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return _estimator(method, device, precision, max_epochs=2).fit(X).history_[-1]["seconds"]
+        model = _estimator(method, device, precision, max_epochs=2, callbacks=[processor]).fit(X)
+    return model.history_[-1]["seconds"], processor.seconds
+
+
+class _Processor(Callback):
+    """Seconds of the processor, over all threads, in the last epoch."""
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.started = time.process_time()
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seconds = time.process_time() - self.started
+
+    def __deepcopy__(self, memo):  # the one that looked on is asked
+        return self
 
 
 class _CountFlop(Callback):
@@ -152,24 +183,29 @@ def _flop(method, X, device, precision):
     return counter.total
 
 
-def _timed(function, device):
+def _timed(function, device, prepare=None):
+    """Return what measures a call by the clock and of the processor."""
+
     def run():
+        if prepare:
+            prepare()
         synchronize(device)
-        started = time.perf_counter()
+        started, processor = time.perf_counter(), time.process_time()
         function()
         synchronize(device)
-        return time.perf_counter() - started
+        return time.perf_counter() - started, time.process_time() - processor
 
     return run
 
 
 def _medians(candidates, rounds):
-    """Seconds of each, in turns."""
+    """Seconds of each, in turns: two dicts, by the clock and of the processor."""
     seconds = {name: [] for name in candidates}
     for _ in range(1 + rounds):
         for name, run in candidates.items():
             seconds[name].append(run())
-    return {name: float(np.median(values[1:])) for name, values in seconds.items()}
+    medians = {name: np.median(values[1:], axis=0) for name, values in seconds.items()}
+    return tuple({name: float(both[i]) for name, both in medians.items()} for i in (0, 1))
 
 
 def importing(rounds: int) -> dict:

@@ -62,6 +62,14 @@ OWN = {
             ("DCCS long", "DCCS paper", "DCCS paper, 5e-4", "DCCS 5e-4", "DCCS without style"),
         ),
     ),
+    "variational": (
+        "Variants of VGMM that are neither its paper's nor the default",
+        "joined",
+        dict.fromkeys(
+            ("mnist", "fashion_mnist"),
+            ("VGMM", "VGMM posterior_mass=0.99", "VGMM posterior_mass=0.999", "VGMM conv"),
+        ),
+    ),
     "toy": ("Five circle arcs", "joined", {"circle_arcs": ("KMeans", "VGMM toy")}),
 }
 
@@ -90,8 +98,8 @@ class Table:
     name: str
     title: str
     document: str | None
-    protocol: str
-    entries: dict  # (data, sampling or None) to a list of Entry
+    protocols: dict  # (data, sampling or None) to "joined" or "split"
+    entries: dict  # the same to a list of Entry
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -107,7 +115,10 @@ def tables() -> dict[str, Table]:
             name,
             content["table"],
             content["document"],
-            content["protocol"],
+            {
+                _where(key): content.get("protocols", {}).get(key, content["protocol"])
+                for key in content["data"]
+            },
             {
                 _where(key): [_entry(row, figures) for row, figures in rows.items()]
                 for key, rows in content["data"].items()
@@ -117,7 +128,7 @@ def tables() -> dict[str, Table]:
     }
     for name, (title, protocol, data) in OWN.items():
         entries = {_where(key): [_entry(row, {}) for row in rows] for key, rows in data.items()}
-        found[name] = Table(name, title, None, protocol, entries)
+        found[name] = Table(name, title, None, dict.fromkeys(entries, protocol), entries)
     return found
 
 
