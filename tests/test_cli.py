@@ -771,7 +771,7 @@ def test_the_script_is_the_same_function():
     assert getattr(importlib.import_module(module), function) is main
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["predict"], ["report"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["predict"], ["report"]])
 def test_help_has_examples_of_how_the_program_was_called(command, capsys, monkeypatch):
     for called, prog in (
         ("/bin/skdeepcluster", "skdeepcluster"),

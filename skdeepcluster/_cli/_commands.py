@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import skdeepcluster
-from skdeepcluster import _demo
+from skdeepcluster._cli import _demo
 from skdeepcluster._cli._data import Data, read
 from skdeepcluster._cli._errors import UserError, say
 from skdeepcluster._cli._labels import labels_csv

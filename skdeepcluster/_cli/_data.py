@@ -4,6 +4,7 @@ import argparse
 import re
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,7 +113,7 @@ def _read(path: Path, args: argparse.Namespace, model: Any) -> Data:
         raise UserError(f"no such file or folder: {path}")
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
-        return _read_arrays(path, args.array)
+        return read_arrays(path, args.array)[0]
     if suffix in (".csv", ".parquet"):
         return _read_table(path, args, model)
     raise UserError(f"{path} is neither a folder of images nor a file {', '.join(SUFFIXES)}")
@@ -195,18 +196,36 @@ def _layout_of_files(path: Path) -> tuple[tuple[int, int], str]:
 # ---------------------------------------------------------------------- arrays
 
 
-def _read_arrays(path: Path, wanted: str | None) -> Data:
+def read_arrays(
+    path: Path, wanted: str | None, beside: Sequence[str] = ()
+) -> tuple[Data, dict[str, np.ndarray]]:
+    """Read an array file.
+
+    Parameters
+    ----------
+    path : Path
+    wanted : str or None
+        Array of an .npz file; None is "data", or the only one.
+    beside : sequence of str
+        Other arrays to read, as far as they are there.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
     # Without pickles, nothing in the file can run. Opened here, since NumPy would leave a damaged
     # file open.
     try:
         with open(path, "rb") as stream:
             content = np.load(stream, allow_pickle=False)
             if isinstance(content, np.ndarray):
-                return Data(_checked(content, path), None)
+                return Data(_checked(content, path), None), {}
             with content:
                 name = _array_name(content.files, wanted, path)
                 X = _checked(content[name], path)
-                return Data(X, _filenames(content, len(X)))
+                others = {key: content[key] for key in beside if key in content.files}
+                return Data(X, _filenames(content, len(X))), others
     except (ValueError, EOFError, AttributeError, TypeError, *DAMAGED) as error:
         raise UserError(f"{path} is no file of plain arrays ({error})") from error
 
