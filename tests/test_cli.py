@@ -5,6 +5,7 @@ import csv
 import importlib
 import inspect
 import io
+import json
 import os
 import re
 import subprocess
@@ -24,6 +25,7 @@ from skdeepcluster._cli._main import build_parser
 from skdeepcluster._training._progress import ProgressBar
 
 CLASSES = {cls.__name__: cls for cls in (DCCS, MMDC, StatDEC, VariationalGMMClustering)}
+REPORT = inspection.report
 BRIEF = ["--hidden-sizes", "16,16,16", "--pretrain-epochs", "5", "--max-epochs", "3", "--tol", "0"]
 ODD = ["=1+1.png", "a,b.png", 'quo"te.png', "two\nlines.png", "-x.png", "@x.png", "emo😀.png"]
 ODD += ["a;=1+1.png", "two\r=1+1.png"]
@@ -477,6 +479,30 @@ def test_without_matplotlib_there_is_all_but_the_report(monkeypatch, capsys):
     assert sorted(os.listdir("found")) == ["labels.csv", "model"]
     assert run("report", "found", "data.npy") == 1
     assert "pip install 'skdeepcluster[plot]'" in only_line(capsys)
+
+
+def rows_of_page(path):
+    """The rows that a page embeds."""
+    text = Path(path).read_text(encoding="utf-8")
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["rows"]
+
+
+def test_the_page_shows_what_a_folder_and_a_table_hold(photographs, monkeypatch):
+    monkeypatch.setattr(inspection, "report", REPORT)
+    assert fit(photographs) == 0
+    frame().to_csv("a.csv")
+    assert fit("a.csv", output="table") == 0
+    # Fitted on (n, C, H, W), which the folder is turned to
+    assert fit(save_npy(np.moveaxis(images(40, 8, 8, 3), -1, 1)), "--no-report", output="c") == 0
+    assert run("report", "c", photographs) == 0
+    for folder in ("found", "c"):
+        names = rows_of_page(f"{folder}/report.html")["names"]
+        assert len(names) == 40
+        plain = {p.relative_to(photographs).as_posix() for p in Path(photographs).rglob("[0-9]*")}
+        assert plain < set(names)
+    assert sorted(rows_of_page("table/report.html")["names"]) == sorted(
+        f"row {i}" for i in range(60)
+    )
 
 
 # ---------------------------------------------------------------------- options
