@@ -15,6 +15,7 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     ClusterMixin,
     TransformerMixin,
+    clone,
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -471,6 +472,11 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if not X.dtype.isnative or any(stride < 0 for stride in X.strides):
             X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
         return X, row_shape
+
+    def _checkpoint_of(self, X: Any) -> Path | None:
+        """Return where a first fit to X, of an int as `random_state`, has its checkpoint."""
+        X, row_shape = clone(self)._check_X(X, reset=True)
+        return self._checkpoint_path(X, row_shape, _draw_seed(self.random_state), None)
 
     def _checkpoint_path(
         self, X: np.ndarray, row_shape: tuple | None, seed: int, start: ClusteringNet | None

@@ -5,6 +5,7 @@ import csv
 import importlib
 import inspect
 import io
+import json
 import os
 import re
 import subprocess
@@ -24,8 +25,10 @@ from skdeepcluster._cli._main import build_parser
 from skdeepcluster._training._progress import ProgressBar
 
 CLASSES = {cls.__name__: cls for cls in (DCCS, MMDC, StatDEC, VariationalGMMClustering)}
+REPORT = inspection.report
 BRIEF = ["--hidden-sizes", "16,16,16", "--pretrain-epochs", "5", "--max-epochs", "3", "--tol", "0"]
 ODD = ["=1+1.png", "a,b.png", 'quo"te.png', "two\nlines.png", "-x.png", "@x.png", "emo😀.png"]
+ODD += ["a;=1+1.png", "two\r=1+1.png"]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +87,7 @@ def only_line(capsys):
 
 def test_a_folder_of_images(photographs, reports, capsys):
     assert fit(photographs) == 0
-    head, *rows = table(Path("found/labels.csv").read_text(encoding="utf-8"))
+    head, *rows = table(Path("found/labels.csv").read_bytes().decode())
     assert head == ["name", "cluster", "confidence"]
     files = sorted(p.relative_to("photographs").as_posix() for p in Path().glob("**/*.png"))
     model = skdeepcluster.load("found/model")
@@ -107,9 +110,12 @@ def test_a_folder_of_images(photographs, reports, capsys):
 
 def test_no_name_of_a_file_is_a_formula(photographs):
     fit(photographs)
-    text = Path("found/labels.csv").read_text(encoding="utf-8")
+    text = Path("found/labels.csv").read_bytes().decode()
     assert not re.search(r'^"?[=+\-@]', text, re.MULTILINE)
     assert "./=1+1.png" in [row[0] for row in table(text)]
+    # Nor with other marks between columns and rows, for a reader that keeps to the quotes
+    outside = "".join(text.split('"')[::2])
+    assert not re.search(r"[=@+;\r]", outside)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
@@ -118,7 +124,7 @@ def test_a_name_in_another_encoding_is_told_by_its_bytes(photographs):
     Image.fromarray(images(1, 8, 8)[0]).save("other.png")
     os.rename("other.png", name)
     assert fit(photographs) == 0
-    assert table(Path("found/labels.csv").read_text(encoding="utf-8"))[-1][0] == "z\\udcff.png"
+    assert table(Path("found/labels.csv").read_bytes().decode())[-1][0] == "z\\udcff.png"
 
 
 def save_npy(X, name="data.npy"):
@@ -205,6 +211,52 @@ def test_a_table_without_a_head_loses_no_row():
     assert not hasattr(skdeepcluster.load("found/model"), "feature_names_in_")
 
 
+def test_a_head_of_numbers_is_one_if_pandas_wrote_it(capsys):
+    pd = pytest.importorskip("pandas")
+    data = pd.DataFrame(blobs(60, centers=2))
+    data.to_csv("numbered.csv", index=False)
+    data.to_csv("index.csv")
+    data.to_csv("rows.csv", index=False, header=False)
+    found = {}
+    for name in ("numbered", "index", "rows"):
+        assert fit(f"{name}.csv", "--no-report", output=name) == 0
+        found[name] = table(Path(name, "labels.csv").read_text())[1:]
+        taken = re.search(r"the first line of \S+ is taken as (\w+)", capsys.readouterr().err)
+        assert taken[1] == ("a" if name == "rows" else "names")
+    assert len(found["numbered"]) == 60
+    assert found["numbered"] == found["index"] == found["rows"]
+    assert list(skdeepcluster.load("index/model").feature_names_in_) == list("0123")
+    assert run("predict", "numbered", "index.csv", "--output", "again.csv") == 0
+    assert table(Path("again.csv").read_text())[1:] == found["index"]
+
+
+def test_the_user_says_whether_there_is_a_head(capsys):
+    pd = pytest.importorskip("pandas")
+    data = pd.DataFrame(blobs(60, centers=2), columns=["2019", "2020", "2021", "2022"])
+    data.to_csv("a.csv", index=False)
+    for header, n in (("yes", 60), ("no", 61)):
+        assert fit("a.csv", "--header", header, "--no-report", output=header) == 0
+        assert len(table(Path(header, "labels.csv").read_text())) == n + 1
+        assert "is taken as" not in capsys.readouterr().err
+    assert run("predict", "yes", "a.csv", "--output", "again.csv") == 0  # the model knows the names
+    assert len(table(Path("again.csv").read_text())) == 61
+    data.to_csv("a.csv")
+    capsys.readouterr()
+    assert fit("a.csv", output="other") == 1
+    assert "--header yes or no says which" in only_line(capsys)
+
+
+def test_names_do_not_make_a_feature_of_the_index(capsys):
+    frame().to_csv("a.csv")
+    for i, options in enumerate(([], ["--names", "who"])):
+        assert fit("a.csv", "--no-report", *options, output=i) == 0
+        assert "it numbers the rows" in capsys.readouterr().err
+        assert list(skdeepcluster.load(f"{i}/model").feature_names_in_) == list("abcd")
+        assert table(Path(f"{i}/labels.csv").read_text())[1][0] == "row 0"
+    assert fit("a.csv", "--names", "Unnamed: 0", "--drop", "who", output="2") == 0
+    assert table(Path("2/labels.csv").read_text())[1][0] == "0"
+
+
 def test_parquet_if_pandas_can(capsys):
     pytest.importorskip("pyarrow")
     frame().to_parquet("a.parquet")
@@ -244,11 +296,35 @@ def test_other_images_get_the_size_that_the_model_knows(photographs, capsys):
     assert len(table(Path("last.csv").read_text())) == 41
 
 
+@pytest.mark.parametrize("scale", [1, 255])
+def test_a_folder_and_an_array_of_its_images_get_the_same_clusters(photographs, scale):
+    names = sorted(p.relative_to(photographs).as_posix() for p in Path(photographs).rglob("*.png"))
+    X = np.array([np.asarray(Image.open(Path(photographs, name))) for name in names])
+    X[0, 0, :2] = 0, 255  # so that the range is whole
+    Image.fromarray(X[0]).save(Path(photographs, names[0]))
+    assert fit(save_npy((X / 255 * scale).astype(np.float32))) == 0
+    assert run("predict", "found", photographs, "--output", "other.csv") == 0
+    pairs = zip(*(table(Path(f).read_bytes().decode())[1:] for f in LABELS), strict=True)
+    for (_, cluster, p), (_, other, q) in pairs:
+        assert cluster == other
+        assert float(p) == pytest.approx(float(q), rel=1e-3)
+
+
+LABELS = ("found/labels.csv", "other.csv")
+
+
+def test_a_folder_does_not_fit_a_model_of_other_pixels(photographs, capsys):
+    assert fit(save_npy(images(40, 8, 8) / 100.0 - 1)) == 0
+    capsys.readouterr()
+    assert run("predict", "found", photographs) == 1
+    assert "pixels from -1 to" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_broken_images_are_left_out_with_a_word(photographs, capsys):
     Path(photographs, "aa.png").write_bytes(b"no image")
     assert fit(photographs) == 0
     assert re.search(r"^warning: 1 of 41 images .* aa\.png", capsys.readouterr().err, re.MULTILINE)
-    names = [row[0] for row in table(Path("found/labels.csv").read_text(encoding="utf-8"))]
+    names = [row[0] for row in table(Path("found/labels.csv").read_bytes().decode())]
     assert "aa.png" not in names
 
 
@@ -321,6 +397,57 @@ def test_a_run_that_time_ended_goes_on(capsys):
     assert not Path("found/checkpoint").exists()
 
 
+@pytest.mark.parametrize("where", [[], ["--checkpoint", "shared"]], ids=["own", "shared"])
+def test_an_unfinished_run_is_not_replaced_by_another_command(where, capsys):
+    first = save_npy(blobs(60, centers=2), "first.npy")
+    other = save_npy(blobs(50, centers=2), "other.npy")
+    assert fit(first, "--max-time", "1e-6", *where) == 0
+    results = ["labels.csv", "model", "report.html"]
+    before = [Path("found", name).read_bytes() for name in results]
+    [checkpoint] = Path().glob("**/*.checkpoint")
+    capsys.readouterr()
+    assert fit(other, *where) == 1
+    assert "--overwrite" in only_line(capsys)
+    assert [Path("found", name).read_bytes() for name in results] == before
+    assert fit(other, *where, output="elsewhere") == 0
+    assert fit(other, "--overwrite", *where) == 0  # it is of no other run's checkpoint
+    assert checkpoint.exists()
+    assert fit(first, "--overwrite", *where) == 0
+    assert len(skdeepcluster.load("found/model").history_) == 8
+    assert checkpoint.exists() == bool(where)
+
+
+def test_the_same_command_goes_on_from_a_folder_of_the_users_own(capsys):
+    file = save_npy(blobs(60, centers=2))
+    assert fit(file, "--checkpoint", "shared", "--max-time", "1e-6") == 0
+    assert "the same command goes on" in capsys.readouterr().err
+    assert fit(file, "--checkpoint", "shared") == 0
+    assert len(skdeepcluster.load("found/model").history_) == 8
+
+
+def test_without_a_checkpoint_nothing_goes_on(capsys):
+    file = save_npy(blobs(60, centers=2))
+    assert fit(file, "--checkpoint", "none", "--max-time", "1e-6") == 0
+    assert "goes on" not in capsys.readouterr().err
+    assert not list(Path().glob("**/*.checkpoint"))
+    assert not Path("none").exists()
+    assert fit(file, "--checkpoint", "none") == 1
+
+
+def test_ctrl_c_while_the_report_is_written(monkeypatch, capsys):
+    def pressed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    file = save_npy(blobs(60, centers=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(inspection, "report", pressed)
+        assert fit(file) == 130
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "interrupted: the same command goes on from found/checkpoint"
+    assert fit(file) == 0
+    assert sorted(os.listdir("found")) == ["labels.csv", "model", "report.html"]
+
+
 def test_a_folder_of_the_users_own_for_checkpoints():
     file = save_npy(blobs(60, centers=2))
     assert fit(file, "--checkpoint", "7") == 0
@@ -354,6 +481,30 @@ def test_without_matplotlib_there_is_all_but_the_report(monkeypatch, capsys):
     assert "pip install 'skdeepcluster[plot]'" in only_line(capsys)
 
 
+def rows_of_page(path):
+    """The rows that a page embeds."""
+    text = Path(path).read_text(encoding="utf-8")
+    return json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])["rows"]
+
+
+def test_the_page_shows_what_a_folder_and_a_table_hold(photographs, monkeypatch):
+    monkeypatch.setattr(inspection, "report", REPORT)
+    assert fit(photographs) == 0
+    frame().to_csv("a.csv")
+    assert fit("a.csv", output="table") == 0
+    # Fitted on (n, C, H, W), which the folder is turned to
+    assert fit(save_npy(np.moveaxis(images(40, 8, 8, 3), -1, 1)), "--no-report", output="c") == 0
+    assert run("report", "c", photographs) == 0
+    for folder in ("found", "c"):
+        names = rows_of_page(f"{folder}/report.html")["names"]
+        assert len(names) == 40
+        plain = {p.relative_to(photographs).as_posix() for p in Path(photographs).rglob("[0-9]*")}
+        assert plain < set(names)
+    assert sorted(rows_of_page("table/report.html")["names"]) == sorted(
+        f"row {i}" for i in range(60)
+    )
+
+
 # ---------------------------------------------------------------------- options
 
 
@@ -371,7 +522,7 @@ def test_every_parameter_is_an_option_with_the_default_of_the_constructor(name):
     for key, value in given.items():
         expected = signature.parameters[key].default
         if key == "checkpoint":
-            expected = "none"
+            expected = None
         assert value == (pytest.approx(expected, rel=1e-3) if key == "crop_aspect" else expected)
         assert isinstance(value, bool) == isinstance(expected, bool)
 
@@ -486,7 +637,16 @@ def bytes_file(name, content):
     return name
 
 
+def damaged_npz():
+    """An archive of which the compressed content is no more what it was."""
+    np.savez_compressed("t.npz", data=np.random.default_rng(0).normal(size=(20, 4)))
+    content = bytearray(Path("t.npz").read_bytes())
+    content[80:200] = b"\xff" * 120
+    return bytes_file("t.npz", content)
+
+
 BAD_DATA = {
+    "t.npz is no file of plain arrays (Error": damaged_npz,
     "no such file or folder: none": lambda: "none",
     "there are no images in": lambda: os.mkdir("empty") or "empty",
     "t.txt is neither a folder": lambda: bytes_file("t.txt", b""),
@@ -608,6 +768,26 @@ def test_as_a_process():
     assert done.stderr == "error: no such file or folder: none\n"
 
 
+def test_a_reader_that_has_left_is_no_error():
+    code = "import sys; from skdeepcluster._cli._errors import guarded; "
+    code += "sys.exit(guarded(lambda: print('text'), debug=False))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False, env=env)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_labels_on_stdout_are_those_of_a_file_in_any_encoding(photographs, monkeypatch):
+    assert fit(photographs) == 0
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert run("predict", "found", photographs) == 0
+    assert written.getvalue() == Path("found/labels.csv").read_bytes()
+
+
 def test_the_script_is_the_same_function():
     config = configparser.ConfigParser()
     config.read(Path(__file__).parents[1] / "setup.cfg")
@@ -617,7 +797,7 @@ def test_the_script_is_the_same_function():
     assert getattr(importlib.import_module(module), function) is main
 
 
-@pytest.mark.parametrize("command", [[], ["fit"], ["predict"], ["report"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["fit"], ["predict"], ["report"]])
 def test_help_has_examples_of_how_the_program_was_called(command, capsys, monkeypatch):
     for called, prog in (
         ("/bin/skdeepcluster", "skdeepcluster"),

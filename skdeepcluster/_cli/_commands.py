@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import skdeepcluster
-from skdeepcluster import _demo
+from skdeepcluster._cli import _demo
 from skdeepcluster._cli._data import Data, read
 from skdeepcluster._cli._errors import UserError, say
 from skdeepcluster._cli._labels import labels_csv
@@ -41,31 +41,40 @@ def fit(args: argparse.Namespace) -> None:
     """Fit an estimator; write its labels, itself and the report."""
     output, given = args.output, parameters(args)
     report = _report_wanted(args)
-    _prepare(output, args.overwrite)
+    defaults = DEFAULTS | {"checkpoint": str(output / CHECKPOINT)}
+    folder = (defaults | given)["checkpoint"]
+    if not args.overwrite and (folder is None or not any(Path(folder).glob("*.checkpoint"))):
+        _refuse_to_replace(output)  # before anything is read
+    _make_folder(output)
     data = read(args)
-    checkpoint = output / CHECKPOINT
-    defaults = DEFAULTS | {"checkpoint": str(checkpoint)}
-    settings = defaults | _preset(args, data, given) | given
-    model = _demo.METHODS[args.method](**settings)
+    model = _demo.METHODS[args.method](**(defaults | _preset(args, data, given) | given))
+    checkpoint = model._checkpoint_of(data.X)
+    if not (args.overwrite or _is_there(checkpoint)):  # those in the folder are of other runs
+        _refuse_to_replace(output)
     _describe(data, model)
     try:
         model.fit(data.X)
+        _write_results(model, data, output, are_files=_files(args))
+        if report:
+            write_report(model, data, output / REPORT)
     except KeyboardInterrupt:
-        kept = Path(settings["checkpoint"])
-        if any(kept.glob("*.checkpoint")):
-            raise KeyboardInterrupt(f"the same command goes on from {kept}") from None
+        if _is_there(checkpoint):
+            raise KeyboardInterrupt(f"the same command goes on from {folder}") from None
         raise
-    _write(output / LABELS, labels_csv(_proba(model, data), data.names, are_files=_files(args)))
+    if model.net_.stopped_by_ != "max_time":
+        if "checkpoint" not in given:  # a folder of the user's own is left alone
+            _clear(checkpoint)
+    elif _is_there(checkpoint):
+        say(f"the same command goes on for another {model.max_time:g} s")
+
+
+def _write_results(model: Any, data: Data, output: Path, *, are_files: bool) -> None:
+    """Write labels and model, and say what they are."""
+    _write(output / LABELS, labels_csv(_proba(model, data), data.names, are_files=are_files))
     model.save(output / MODEL)
     sizes = np.bincount(model.labels_, minlength=model.n_clusters)
     print(f"{model.n_clusters} clusters of {', '.join(map(str, sizes))} rows")
     print(f"labels: {output / LABELS}\nmodel: {output / MODEL}")
-    if model.net_.stopped_by_ == "max_time":
-        say(f"the same command goes on for another {model.max_time:g} s")
-    else:
-        _clear(checkpoint)
-    if report:
-        write_report(model, data, output / REPORT)
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -77,8 +86,8 @@ def predict(args: argparse.Namespace) -> None:
         _write(args.output, content)
         print(f"labels: {args.output}")
         return
-    sys.stdout.write(content.decode())
-    sys.stdout.flush()
+    sys.stdout.buffer.write(content)  # as in a file: the terminal's encoding may lack letters
+    sys.stdout.buffer.flush()
 
 
 def report(args: argparse.Namespace) -> None:
@@ -114,11 +123,17 @@ def _has_matplotlib() -> bool:
     return importlib.util.find_spec("matplotlib") is not None
 
 
-def _prepare(output: Path, overwrite: bool) -> None:
-    """Make the folder of results, and keep results of other calls."""
-    unfinished = any((output / CHECKPOINT).glob("*.checkpoint"))
-    if (output / MODEL).exists() and not (overwrite or unfinished):
+def _is_there(checkpoint: Path | None) -> bool:
+    return checkpoint is not None and checkpoint.exists()
+
+
+def _refuse_to_replace(output: Path) -> None:
+    """Keep results of other commands."""
+    if (output / MODEL).exists():
         raise UserError(f"{output} has a model already; --overwrite replaces it")
+
+
+def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -165,7 +180,7 @@ def _write(path: Path, content: bytes) -> None:
 
 def _clear(checkpoint: Path) -> None:
     """Remove what a finished run needs no more; anything else in the folder stays."""
-    for file in checkpoint.glob("*.checkpoint"):
-        file.unlink(missing_ok=True)
-    if checkpoint.is_dir() and not any(checkpoint.iterdir()):
-        checkpoint.rmdir()
+    checkpoint.unlink(missing_ok=True)
+    folder = checkpoint.parent
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -3,6 +3,8 @@
 import argparse
 import re
 import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from skdeepcluster._cli._options import parameters
 from skdeepcluster._layout import unfolded_shapes
 from skdeepcluster.datasets import load_image_folder
 from skdeepcluster.datasets._images import _image_files
+from skdeepcluster.inspection._images import pixel_limits
 
 #: Files that are looked into to tell size and colour of a folder's images.
 SAMPLED_FILES = 200
@@ -24,7 +27,13 @@ LARGEST_SIDE, USUAL_SIDE = 96, 32
 #: Columns that may be what is to be found.
 LABELS = ("label", "labels", "target", "class", "y")
 
+#: What pandas calls a column without a name: the index that it wrote itself.
+INDEX = "Unnamed: 0"
+
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
+
+#: What reading an archive raises when it is damaged, packed in an unknown way, or has a password.
+DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 class Data(NamedTuple):
@@ -54,6 +63,12 @@ def add_data_options(parser: argparse.ArgumentParser, *, fitting: bool) -> None:
         "--array",
         metavar="NAME",
         help="array of the .npz file; default: the one named 'data', or the only one",
+    )
+    group.add_argument(
+        "--header",
+        choices=["yes", "no"],
+        help="whether the first line of the .csv file names the columns; default: yes, unless it "
+        "has numbers only that are not 0, 1, 2 and so on",
     )
     group.add_argument(
         "--names",
@@ -98,7 +113,7 @@ def _read(path: Path, args: argparse.Namespace, model: Any) -> Data:
         raise UserError(f"no such file or folder: {path}")
     suffix = path.suffix.lower()
     if suffix in (".npy", ".npz"):
-        return _read_arrays(path, args.array)
+        return read_arrays(path, args.array)[0]
     if suffix in (".csv", ".parquet"):
         return _read_table(path, args, model)
     raise UserError(f"{path} is neither a folder of images nor a file {', '.join(SUFFIXES)}")
@@ -134,7 +149,26 @@ def _read_folder(path: Path, args: argparse.Namespace, model: Any) -> Data:
     X = bunch.data
     if model is not None and X.shape[1:] not in unfolded_shapes(model._preprocess):
         X = np.moveaxis(X, -1, 1)  # fitted on (n, C, H, W)
+    if model is not None:
+        X = _as_fitted(X, model, path)
     return Data(X, bunch.filenames.tolist())
+
+
+def _as_fitted(X: np.ndarray, model: Any, path: Path) -> np.ndarray:
+    """Give 8-bit images the range of values that the model was fitted on."""
+    limits = pixel_limits(model)
+    if limits is None:  # fitted with scaling=None, which keeps no range
+        say("the pixels are read as numbers from 0 to 255")
+        return X
+    if np.allclose(limits, (0, 255)):
+        return X
+    if np.allclose(limits, (0, 1)):
+        return np.divide(X, 255, dtype=np.float32)
+    low, high = limits
+    raise UserError(
+        f"the model is one of pixels from {low:g} to {high:g}, but those of images in a folder "
+        f"are 0 to 255: make {path} an array in the model's range"
+    )
 
 
 def _colours(mode: str) -> str:
@@ -162,19 +196,37 @@ def _layout_of_files(path: Path) -> tuple[tuple[int, int], str]:
 # ---------------------------------------------------------------------- arrays
 
 
-def _read_arrays(path: Path, wanted: str | None) -> Data:
+def read_arrays(
+    path: Path, wanted: str | None, beside: Sequence[str] = ()
+) -> tuple[Data, dict[str, np.ndarray]]:
+    """Read an array file.
+
+    Parameters
+    ----------
+    path : Path
+    wanted : str or None
+        Array of an .npz file; None is "data", or the only one.
+    beside : sequence of str
+        Other arrays to read, as far as they are there.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read.
+    """
     # Without pickles, nothing in the file can run. Opened here, since NumPy would leave a damaged
     # file open.
     try:
         with open(path, "rb") as stream:
             content = np.load(stream, allow_pickle=False)
             if isinstance(content, np.ndarray):
-                return Data(_checked(content, path), None)
+                return Data(_checked(content, path), None), {}
             with content:
                 name = _array_name(content.files, wanted, path)
                 X = _checked(content[name], path)
-                return Data(X, _filenames(content, len(X)))
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+                others = {key: content[key] for key in beside if key in content.files}
+                return Data(X, _filenames(content, len(X))), others
+    except (ValueError, EOFError, AttributeError, TypeError, *DAMAGED) as error:
         raise UserError(f"{path} is no file of plain arrays ({error})") from error
 
 
@@ -209,7 +261,7 @@ def _checked(X: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _read_table(path: Path, args: argparse.Namespace, model: Any) -> Data:
-    frame = _frame(path)
+    frame = _frame(path, args.header, getattr(model, "feature_names_in_", None))
     columns = {str(name): name for name in frame}  # those of a table without a head are numbers
     missing = [name for name in [*args.drop, *filter(None, [args.names])] if name not in columns]
     if missing:
@@ -241,7 +293,7 @@ def _read_table(path: Path, args: argparse.Namespace, model: Any) -> Data:
     return Data(frame, names)
 
 
-def _frame(path: Path) -> Any:
+def _frame(path: Path, header: str | None, wanted: Any) -> Any:
     try:
         import pandas as pd
     except ImportError:
@@ -252,12 +304,37 @@ def _frame(path: Path) -> Any:
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
-        first = pd.read_csv(path, header=None, nrows=1, dtype=str)
-        return pd.read_csv(path, header=None if first.iloc[0].map(_is_number).all() else "infer")
+        first = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False)
+        has_head = _has_head(path, first.iloc[0].tolist(), header, wanted)
+        return pd.read_csv(path, header="infer" if has_head else None)
     except ImportError as error:  # pandas needs another package for parquet
         raise UserError(f"pandas cannot read {path}: {str(error).splitlines()[0]}") from error
     except ValueError as error:  # what its parsers raise
         raise UserError(f"{path} is no table that pandas can read ({error})") from error
+
+
+def _has_head(path: Path, first: list[str], header: str | None, wanted: Any) -> bool:
+    """Tell whether the first line of a table names the columns; where it may not, say so.
+
+    A row taken for a head is lost, and a head taken for a row counts all rows one too far.
+    """
+    if header is not None:
+        return header == "yes"
+    if wanted is not None and set(wanted) <= set(first):  # as the model knows them
+        return True
+    index, names = first[0] == "", first[1:] if first[0] == "" else first
+    if not names or not all(map(_is_number, names)):
+        return True
+    if names == [str(i) for i in range(len(names))]:  # as pandas numbers columns without names
+        say(f"the first line of {path} is taken as names of columns; --header no: as a row")
+        return True
+    if index:
+        raise UserError(
+            f"the first line of {path} may name the columns, or be a row that lacks its first "
+            "value: --header yes or no says which"
+        )
+    say(f"the first line of {path} is taken as a row; --header yes: as names of columns")
+    return False
 
 
 def _is_number(text: Any) -> bool:
@@ -269,18 +346,22 @@ def _is_number(text: Any) -> bool:
 
 
 def _split_names(frame: Any, wanted: str | None, model: Any) -> tuple[list[str] | None, Any]:
-    """Take the column that names the rows out of a table."""
+    """Take the column that names the rows, and pandas' own index, out of a table."""
+    features = getattr(model, "feature_names_in_", ())
+    has_index = INDEX in frame and INDEX not in features
     if wanted is None:
-        features = getattr(model, "feature_names_in_", ())
         text = [
             name
             for name in frame
-            if name not in features
-            and (frame[name].dtype.kind not in "buif" or name == "Unnamed: 0")  # pandas' own index
-        ]
-        if len(text) != 1 or not frame[text[0]].is_unique:
-            return None, frame
-        [wanted] = text
+            if name not in features and name != INDEX and frame[name].dtype.kind not in "buif"
+        ] or [INDEX] * has_index
+        if len(text) == 1 and frame[text[0]].is_unique:
+            [wanted] = text
+    if has_index and wanted != INDEX:
+        say("the first column, which has no name, is left out: it numbers the rows")
+        frame = frame.drop(columns=INDEX)
+    if wanted is None:
+        return None, frame
     return [str(name) for name in frame[wanted]], frame.drop(columns=wanted)
 
 

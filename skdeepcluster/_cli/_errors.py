@@ -61,6 +61,7 @@ def guarded(run: Callable[[], None], *, debug: bool) -> int:
     try:
         with _plain_warnings():
             run()
+            sys.stdout.flush()  # a reader who has left is noticed here, not when Python ends
         return DONE
     except KeyboardInterrupt as error:
         say(f"interrupted{f': {error}' if str(error) else ''}")

@@ -24,15 +24,15 @@ def labels_csv(proba: np.ndarray, names: list[str] | None, *, are_files: bool) -
     Returns
     -------
     bytes
-        UTF-8, with quotes where a name has commas, quotes or line ends.
+        UTF-8. All names have quotes: what separates columns or ends a line differs by reader.
     """
     labels, confidence = proba.argmax(axis=1), proba.max(axis=1)
     first = range(len(proba)) if names is None else [_inert(name, are_files) for name in names]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row" if names is None else "name", "cluster", "confidence"])
+    text.write(f"{'row' if names is None else 'name'},cluster,confidence\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     for name, label, p in zip(first, labels.tolist(), confidence.tolist(), strict=True):
-        writer.writerow([name, label, f"{p:.6g}"])
+        writer.writerow([name, label, float(f"{p:.6g}")])
     return text.getvalue().encode()
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import skdeepcluster
-from skdeepcluster import _demo
-from skdeepcluster._cli import _commands
+from skdeepcluster._cli import _commands, _demo
 from skdeepcluster._cli._data import add_data_options
 from skdeepcluster._cli._errors import USAGE_ERROR, guarded, one_line
 from skdeepcluster._cli._options import add_parameters
@@ -44,6 +43,13 @@ FIT = """examples:
 
 Ctrl-C writes a checkpoint, from which the same command goes on. The parameters shown are those of
 {method}; `{prog} fit --method NAME --help` shows another method's.
+
+{codes}"""
+
+DEMO = """examples:
+  {prog} demo
+  {prog} demo --data digits.npz --method statdec --method mmdc
+  {prog} demo --max-time 60 --output picture.pdf
 
 {codes}"""
 
@@ -207,7 +213,17 @@ def build_parser(argv: Sequence[str]) -> Parser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )
-    _demo.add_command(commands)
+    _demo.add_options(
+        _command(
+            commands,
+            "demo",
+            _demo.run,
+            usage="[--data FILE.npz] [--method NAME] [--n-clusters K] [--output FILE] [options]",
+            help="compare the methods with KMeans: a table, and a picture of each cluster's most "
+            "confident images",
+            epilog=DEMO,
+        )
+    )
     _add_fit(commands, argv)
     _add_predict(commands)
     _add_report(commands)
@@ -234,8 +250,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     args = build_parser(argv).parse_args(argv)
-    if args.command == "demo":
-        return args.run(args)
     if args.command == "fit":
         try:
             _commands.check_parameters(args)

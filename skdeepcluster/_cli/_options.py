@@ -4,13 +4,14 @@ import argparse
 import ast
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 #: Parameters that no word on a command line can be.
 LEFT_OUT = ("callbacks",)
 
-#: Parameters that are text always: a folder may be called 7.
-TEXT = ("checkpoint", "device")
+#: Parameters that are text, a folder may be called 7, but for what it says there.
+TEXT = {"checkpoint": {"none": None}, "device": {}}
 
 #: What the command line has in place of the constructor's default. (`fit` sets the checkpoint.)
 DEFAULTS = {"random_state": 0, "verbose": 1}
@@ -44,7 +45,7 @@ def add_parameters(parser: argparse.ArgumentParser, method: type) -> None:
             f"--{name.replace('_', '-')}",
             dest=_PREFIX + name,
             metavar="VALUE",
-            type=str if name in TEXT else value,
+            type=_text(TEXT[name]) if name in TEXT else value,
             default=argparse.SUPPRESS,
             help=text.replace("%", "%%"),
         )
@@ -57,6 +58,11 @@ def parameters(args: argparse.Namespace) -> dict[str, Any]:
         for name, given in vars(args).items()
         if name.startswith(_PREFIX)
     }
+
+
+def _text(words: dict[str, Any]) -> Callable[[str], Any]:
+    """Make what reads a text, but for some words."""
+    return lambda text: words.get(text.lower(), text)
 
 
 def value(text: str) -> Any:

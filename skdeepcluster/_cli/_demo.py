@@ -2,9 +2,7 @@
 
 import argparse
 import math
-import sys
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdeepcluster import DCCS, MMDC, StatDEC, VariationalGMMClustering
+from skdeepcluster._cli._data import LARGEST_SIDE, read_arrays
+from skdeepcluster._cli._errors import UserError, say
+from skdeepcluster._layout import channel_axis
 from skdeepcluster._training._device import resolve_device
+from skdeepcluster.inspection import GalleryDisplay
+from skdeepcluster.inspection._images import Images
 from skdeepcluster.metrics import clustering_accuracy
 
 #: The methods that the demo runs, by their name on the command line.
@@ -32,11 +35,7 @@ METHODS: dict[str, Any] = {
 IMAGES_PER_CLUSTER = 12
 
 
-class DemoError(Exception):
-    """Something the user can put right; its text is all there is to show."""
-
-
-class Data(NamedTuple):
+class Labelled(NamedTuple):
     """What is clustered, and the labels to compare with where there are some."""
 
     X: np.ndarray  # (n, H, W), (n, H, W, C) or (n, d)
@@ -58,55 +57,37 @@ class Result:
     seconds: float
 
 
-def load_data(path: str | None) -> Data:
+def load_data(path: str | None) -> Labelled:
     """Read the arrays `data` and `target` of an .npz file, or scikit-learn's digits."""
     if path is None:
         digits = load_digits()
-        return Data(digits.images, digits.target)
-    try:
-        # Without pickles, nothing in the file can run. Opened here, since NumPy would leave a
-        # damaged file open.
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("data", "target") if key in file.files}
-            found = ", ".join(file.files)
-    except FileNotFoundError:
-        raise DemoError(f"no such file: {path}") from None
-    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise DemoError(f"{path} is not an .npz file of plain arrays ({error})") from None
-    if "data" not in arrays:
-        raise DemoError(f"{path} has no array named 'data', it has: {found or 'nothing'}")
-    data = Data(arrays["data"], arrays.get("target"))
-    _check(data, path)
-    return data
+        return Labelled(digits.images, digits.target)
+    if not Path(path).exists():
+        raise UserError(f"no such file: {path}")
+    if Path(path).suffix.lower() != ".npz":
+        raise UserError(f"{path} is not an .npz file")
+    data, beside = read_arrays(Path(path), "data", beside=["target"])
+    _check(data.X, beside.get("target"), path)
+    return Labelled(data.X, beside.get("target"))
 
 
-def _check(data: Data, path: str) -> None:
+def _check(X: np.ndarray, target: np.ndarray | None, path: str) -> None:
     """Find what would stop a run, or spoil its end, before the run."""
-    X, target = data
-    plain = X.dtype.kind in "buif" and X.size > 0
-    if not plain or X.ndim not in (2, 3, 4) or (X.ndim == 4 and X.shape[3] not in (1, 3)):
-        raise DemoError(
-            f"'data' in {path} has shape {X.shape} and type {X.dtype}; expected numbers of shape "
-            "(n, height, width), (n, height, width, 1 or 3) or (n, features)"
-        )
+    if X.ndim == 4:
+        channel_axis(X.shape[1:])
     if target is not None and target.shape != X.shape[:1]:
-        raise DemoError(
+        raise UserError(
             f"'target' in {path} has shape {target.shape}; expected {X.shape[:1]}, one label for "
             "each row of 'data'"
         )
     for name, array in (("data", X), ("target", target)):
         if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DemoError(f"'{name}' in {path} contains NaN or infinity")
+            raise UserError(f"'{name}' in {path} contains NaN or infinity")
 
 
-def _say(text: str) -> None:
-    """Tell the user on stderr, which keeps stdout for the table."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def run_kmeans(data: Data, n_clusters: int, seed: int) -> Result:
+def run_kmeans(data: Labelled, n_clusters: int, seed: int) -> Result:
     """Run the baseline: on pixels as they are, on a table with its columns standardised."""
-    _say("KMeans: running")
+    say("KMeans: running")
     start = time.perf_counter()
     X = data.X.reshape(len(data.X), -1)
     if X.dtype.kind != "f":
@@ -117,7 +98,7 @@ def run_kmeans(data: Data, n_clusters: int, seed: int) -> Result:
     return Result("KMeans", labels, None, time.perf_counter() - start)
 
 
-def run_method(method: Any, data: Data, n_clusters: int, args: argparse.Namespace) -> Result:
+def run_method(method: Any, data: Labelled, n_clusters: int, args: argparse.Namespace) -> Result:
     """Fit one estimator of the package, with its defaults unless the user says otherwise."""
     name = method.__name__
     parameters = {"max_time": args.max_time, "max_epochs": args.max_epochs}
@@ -128,7 +109,7 @@ def run_method(method: Any, data: Data, n_clusters: int, args: argparse.Namespac
         verbose=1,  # a progress bar for each phase
         **{key: value for key, value in parameters.items() if value is not None},
     )
-    _say(f"{name}: running")
+    say(f"{name}: running")
     start = time.perf_counter()
     labels = model.fit_predict(data.X)
     seconds = time.perf_counter() - start
@@ -158,54 +139,38 @@ def table(results: Sequence[Result], target: np.ndarray | None, n_clusters: int)
     return "\n".join(lines)
 
 
-def mosaic(images: np.ndarray, result: Result) -> np.ndarray:
-    """Tile the most confident images of each cluster, a row a cluster.
-
-    Returns an array of shape (K * (H + 1) - 1, m * (W + 1) - 1, 3) of floats in [0, 1], where m
-    is ``IMAGES_PER_CLUSTER``; what no image fills is white.
-    """
-    if images.ndim == 3:
-        images = images[..., None]  # (n, H, W, 1), which spreads to three channels
-    height, width = images.shape[1:3]
-    n_clusters = result.proba.shape[1]
-    low, high = (0, 255) if images.dtype == np.uint8 else (images.min(), images.max())
-    low, span = float(low), max(float(high) - float(low), 1e-12)
-    tiles = np.ones((n_clusters, height + 1, IMAGES_PER_CLUSTER, width + 1, 3))
+def gallery(images: Images, result: Result) -> GalleryDisplay:
+    """Return the most confident images of each cluster, those without images included."""
+    shown, n_clusters = [], result.proba.shape[1]
     for k in range(n_clusters):
         members = np.flatnonzero(result.labels == k)
-        best = members[np.argsort(-result.proba[members, k], kind="stable")][:IMAGES_PER_CLUSTER]
-        shown = (images[best].astype(float) - low) / span  # (m, H, W, C)
-        tiles[k, :height, : len(best), :width] = np.moveaxis(shown, 0, 1)
-    return tiles.reshape(n_clusters * (height + 1), -1, 3)[:-1, :-1]
+        best = members[np.argsort(-result.proba[members, k], kind="stable")]
+        shown.append(images.take(best[:IMAGES_PER_CLUSTER], LARGEST_SIDE))
+    sizes = np.bincount(result.labels, minlength=n_clusters)
+    return GalleryDisplay(shown, range(n_clusters), sizes)
 
 
-def draw(results: Sequence[Result], data: Data, path: Path) -> None:
-    """Save the mosaics of all methods side by side."""
+def draw(results: Sequence[Result], data: Labelled, path: Path) -> None:
+    """Save the galleries of all methods side by side."""
     from matplotlib.figure import Figure
 
     results = [r for r in results if r.proba is not None]
-    n_clusters = results[0].proba.shape[1]
-    tile = min(0.4, 60 / n_clusters)  # inches; a picture has at most 2^16 pixels a side
-    size = (len(results) * (IMAGES_PER_CLUSTER * tile + 1), n_clusters * tile + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
-    for axes, result in zip(
-        figure.subplots(1, len(results), squeeze=False)[0], results, strict=True
-    ):
-        axes.imshow(mosaic(data.X, result), interpolation="nearest")
+    images = Images(data.X)
+    galleries = [gallery(images, result) for result in results]
+    sizes = [g.plot(ax=Figure()).figure_.get_size_inches() for g in galleries]
+    widths, heights = zip(*sizes, strict=True)
+    figure = Figure(figsize=(sum(widths), max(heights) + 0.3), layout="constrained")
+    panels = figure.subplots(1, len(galleries), squeeze=False, width_ratios=widths)[0]
+    for axes, result, display in zip(panels, results, galleries, strict=True):
+        display.plot(ax=axes)
         title = result.name
         if data.target is not None:
             title += f", ACC {clustering_accuracy(data.target, result.labels):.3f}"
         axes.set_title(title)
-        counts = np.bincount(result.labels, minlength=n_clusters)
-        rows = np.arange(n_clusters) * (data.X.shape[1] + 1) + (data.X.shape[1] - 1) / 2
-        axes.set_yticks(rows, [f"{k} ({count})" for k, count in enumerate(counts)])
-        axes.set_xticks([])
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
     figure.savefig(path, format=path.suffix[1:] or "png", dpi=100)
 
 
-def _check_picture(path: Path, data: Data) -> str | None:
+def _check_picture(path: Path, data: Labelled) -> str | None:
     """Return why there can be no picture, if so; a path that cannot be written is an error."""
     if not data.are_images:
         return "no picture: the rows of 'data' are not images"
@@ -217,35 +182,32 @@ def _check_picture(path: Path, data: Data) -> str | None:
             "pip install 'skdeepcluster[plot]'"
         )
     if not path.parent.is_dir():
-        raise DemoError(f"no such folder for the picture: {path.parent}")
+        raise UserError(f"no such folder for the picture: {path.parent}")
     formats = FigureCanvasAgg.get_supported_filetypes()
     if path.suffix and path.suffix[1:].lower() not in formats:
-        raise DemoError(f"no such kind of picture: {path.suffix}; known are {', '.join(formats)}")
+        raise UserError(f"no such kind of picture: {path.suffix}; known are {', '.join(formats)}")
     return None
 
 
-def demo(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Run KMeans and the chosen methods, then print the table and save the picture."""
     data = load_data(args.data)
     n_clusters = args.n_clusters
     if n_clusters is None:
         n_clusters = 10 if data.target is None else len(np.unique(data.target))
     if n_clusters > len(data.X):
-        raise DemoError(f"{n_clusters} clusters asked of {len(data.X)} samples")
+        raise UserError(f"{n_clusters} clusters asked of {len(data.X)} samples")
     no_picture = _check_picture(args.output, data)
     if no_picture:
-        _say(no_picture)
+        say(no_picture)
     chosen = METHODS if args.method is None or "all" in args.method else args.method
     shape = " x ".join(map(str, data.X.shape[1:]))
-    try:
-        device = resolve_device(args.device)
-        _say(f"{len(data.X)} samples of {shape}, {n_clusters} clusters, on {device}")
-        results = [run_kmeans(data, n_clusters, args.seed)]
-        for name in dict.fromkeys(chosen):
-            results.append(run_method(METHODS[name], data, n_clusters, args))
-    except ValueError as error:  # how scikit-learn's estimators refuse data and parameters
-        raise DemoError(str(error)) from error
-    _say("")
+    device = resolve_device(args.device)
+    say(f"{len(data.X)} samples of {shape}, {n_clusters} clusters, on {device}")
+    results = [run_kmeans(data, n_clusters, args.seed)]
+    for name in dict.fromkeys(chosen):
+        results.append(run_method(METHODS[name], data, n_clusters, args))
+    say("")
     print(table(results, data.target, n_clusters))
     if not no_picture:
         draw(results, data, args.output)
@@ -271,20 +233,9 @@ def _at_least(least: int) -> Callable[[str], int]:
     return whole_number
 
 
-def add_command(commands: Any) -> None:
-    """Add the demo to the command line.
-
-    Parameters
-    ----------
-    commands : what `ArgumentParser.add_subparsers` returns
-    """
-    command = commands.add_parser(
-        "demo",
-        help="compare the methods with KMeans",
-        description="Cluster images with KMeans and with the methods of the package; print a "
-        "table, and save a picture of each cluster's most confident images.",
-    )
-    option = command.add_argument
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the demo's options."""
+    option = parser.add_argument
     option(
         "--data",
         metavar="FILE.npz",
@@ -324,17 +275,3 @@ def add_command(commands: Any) -> None:
         metavar="FILE",
         help="where the picture goes; default: skdeepcluster-demo.png",
     )
-    command.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the demo and return its exit code: 0, 2 for bad input, 130 for Ctrl-C."""
-    try:
-        demo(args)
-    except DemoError as error:
-        _say(f"error: {' '.join(str(error).split())}")
-        return 2
-    except KeyboardInterrupt:
-        _say("interrupted")
-        return 130
-    return 0
