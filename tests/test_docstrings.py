@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+from skorch.callbacks import Callback
 from torch import nn
 
 import skdeepcluster
@@ -43,11 +44,13 @@ OBJECTS = sorted(set(PUBLIC) - {*FUNCTIONS, *CLASSES, "skdeepcluster.objectives.
 
 
 def methods(cls):
-    """Public methods that the package itself defines."""
+    """Public methods that the package itself defines; a callback's hooks are the net's to call."""
+    hooks = set(dir(Callback)) if issubclass(cls, Callback) else set()
     return {
         f"{cls.__name__}.{name}": method
         for name, method in inspect.getmembers(cls, inspect.isfunction)
         if not name.startswith("_") and method.__module__.startswith("skdeepcluster")
+        if name not in hooks
     }
 
 
