@@ -42,8 +42,7 @@ show([model.sample(12, cluster=k)[0] for k in range(4)], "drawn from each cluste
 # %%
 # Interpolate
 # -----------
-# From the mean of one cluster to that of the next. Half-way stands what the model finds least
-# likely.
+# From the mean of one cluster to that of the next.
 
 show([model.interpolate(k, (k + 1) % 4, steps=12) for k in range(4)], "from cluster to cluster")
 
