@@ -577,7 +577,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import DCCS
     >>> X, _ = make_blobs(200, centers=3, random_state=0)
-    >>> model = DCCS(n_clusters=3, hidden_sizes=(64, 64), critic_sizes=(64, 64), random_state=0)
+    >>> quick = {"hidden_sizes": (64, 64), "critic_sizes": (64, 64), "max_epochs": 10, "tol": 0}
+    >>> model = DCCS(n_clusters=3, random_state=0, **quick)
     >>> model.fit_predict(X).shape
     (200,)
     >>> model.transform(X).shape  # 3 categories, 50 numbers of style

@@ -492,7 +492,8 @@ class StatDEC(DeepClusterer):
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import StatDEC
     >>> X, _ = make_blobs(200, centers=3, random_state=0)
-    >>> model = StatDEC(n_clusters=3, hidden_sizes=(100, 100), random_state=0).fit(X)
+    >>> quick = {"hidden_sizes": (100, 100), "pretrain_epochs": 20}
+    >>> model = StatDEC(n_clusters=3, random_state=0, **quick).fit(X)
     >>> model.predict_proba(X).shape
     (200, 3)
     >>> model.transform(X).shape

@@ -505,7 +505,8 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepcluster import VariationalGMMClustering
     >>> X, _ = make_blobs(200, centers=3, random_state=0)
-    >>> model = VariationalGMMClustering(3, max_epochs=30, random_state=0).fit(X)
+    >>> quick = {"hidden_sizes": (64, 64), "max_epochs": 30}
+    >>> model = VariationalGMMClustering(3, random_state=0, **quick).fit(X)
     >>> model.predict_proba(X).shape
     (200, 3)
     >>> drawn, labels = model.sample(5, cluster=1)

@@ -252,7 +252,7 @@ def test_without_skips_their_means_are_decoded():
     assert not torch.allclose(network.decode(z, None, zeros), expected)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
 def test_the_embedding_of_a_unet_holds_the_image_when_skips_are_dropped(seed):
     """Decoded from the embedding alone; a plain UNet leaves the image to its skips."""
     X = load_digits().images[:300]

@@ -180,7 +180,7 @@ def test_decoder_learns_to_reconstruct(blobs):
 # ------------------------------------------------------------------ the prior
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(s, marks=pytest.mark.slow) for s in (1, 2))])
 def test_the_critic_matches_the_prior(seed):
     """On rows without groups: with the critic categories are even and certain, without not."""
     X = np.random.default_rng(seed).normal(size=(400, 8))
