@@ -300,8 +300,10 @@ def test_two_processes_that_share_a_path(run_of, name, n):
         run.finish()
 
 
+# Not by default: where memory is short, OpenBLAS asks for its buffer again and again.
+@pytest.mark.slow
 @every_estimator
-@pytest.mark.parametrize("n", [2, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [60])
 def test_little_memory(run_of, name, n, record_property):
     ends = {}
     run = run_of(name)
