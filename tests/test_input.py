@@ -422,6 +422,16 @@ def test_the_same_numbers_in_other_forms(name, form, dtype, tmp_path):
     assert_array_equal(expected.transform(other), expected.transform(X))
 
 
+@every_estimator
+def test_one_row_of_reversed_data(name, models):
+    """It counts as contiguous, and its stride is negative."""
+    X = X_GOOD[::-1]
+    for method in ("predict", "transform"):
+        answer = getattr(models(name), method)
+        assert_array_equal(answer(X[:1]), answer(X_GOOD[-1:]))
+        assert_array_equal(answer(X[:1].astype(">f8")), answer(X_GOOD[-1:]))
+
+
 @unconverged
 @every_estimator
 @pytest.mark.parametrize(
