@@ -30,6 +30,8 @@ BAD_DATA = {
     "nan in objects": (nan.astype(object), ValueError, "contains NaN"),
     "no rows": (np.empty((0, 4)), ValueError, r"0 sample\(s\) \(shape=\(0, 4\)\)"),
     "no columns": (np.empty((30, 0)), ValueError, r"0 feature\(s\) \(shape=\(30, 0\)\)"),
+    "a frame without columns": (pd.DataFrame(index=range(30)), ValueError, r"0 feature\(s\)"),
+    "a frame of nothing": (pd.DataFrame(), ValueError, r"0 sample\(s\)|0 feature\(s\)"),
     "no images": (np.empty((0, 2, 2)), ValueError, r"0 sample\(s\)"),
     "images without pixels": (np.empty((30, 0, 2)), ValueError, r"0 feature\(s\)"),
     "a number": (np.float64(3), ValueError, "Expected 2D array, got scalar array"),
