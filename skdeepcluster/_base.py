@@ -470,7 +470,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             with np.errstate(over="ignore"):  # what float64 cannot hold is refused below
                 X = X.astype(dtype)
         if not X.dtype.isnative or any(stride < 0 for stride in X.strides):
-            X = np.ascontiguousarray(X, dtype=X.dtype.newbyteorder("="))
+            # Copied always: a single row may count as contiguous though its stride is negative.
+            X = np.array(X, dtype=X.dtype.newbyteorder("="), order="C")
         return X, row_shape
 
     def _checkpoint_of(self, X: Any) -> Path | None:

@@ -35,6 +35,8 @@ def flatten_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     """
     if isinstance(X, list | tuple) and _depth(X) > 2:
         X = np.asarray(X)
+    if hasattr(X, "columns") and len(X.columns) == 0:
+        X = np.empty(X.shape)  # of a frame, scikit-learn would not say that it has no features
     ndim = getattr(X, "ndim", None)
     if ndim is None or ndim <= 2:
         return X, None

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch._dynamo  # noqa: F401 - what the first step of an optimiser would import
 from estimators import blobs, quick
-from scipy.linalg import blas
+from sklearn.cluster import KMeans
 from skorch.callbacks import Callback
 
 from skdeepcluster._training import _net
@@ -76,10 +76,9 @@ def set_limits(limits: dict) -> None:
     if "file_size" in limits:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limits["file_size"], resource.RLIM_INFINITY))
     if "memory" in limits:  # bytes beyond what the process has now
-        # OpenBLAS (blas_memory_alloc) asks forever for a buffer that it does not get: let NumPy's
-        # and SciPy's have theirs before. Small products do without.
-        large = np.ones((256, 256))
-        blas.dgemm(1.0, large, large) + large @ large
+        # OpenBLAS ends the process, or asks forever, where it gets no memory for its buffer: let it
+        # have that before, the way that a fit takes.
+        KMeans(3, n_init=1, random_state=0).fit(X.astype(np.float32))
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         most = pages * resource.getpagesize() + limits["memory"]
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))

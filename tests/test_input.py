@@ -30,6 +30,8 @@ BAD_DATA = {
     "nan in objects": (nan.astype(object), ValueError, "contains NaN"),
     "no rows": (np.empty((0, 4)), ValueError, r"0 sample\(s\) \(shape=\(0, 4\)\)"),
     "no columns": (np.empty((30, 0)), ValueError, r"0 feature\(s\) \(shape=\(30, 0\)\)"),
+    "a frame without columns": (pd.DataFrame(index=range(30)), ValueError, r"0 feature\(s\)"),
+    "a frame of nothing": (pd.DataFrame(), ValueError, r"0 sample\(s\)|0 feature\(s\)"),
     "no images": (np.empty((0, 2, 2)), ValueError, r"0 sample\(s\)"),
     "images without pixels": (np.empty((30, 0, 2)), ValueError, r"0 feature\(s\)"),
     "a number": (np.float64(3), ValueError, "Expected 2D array, got scalar array"),
@@ -420,6 +422,16 @@ def test_the_same_numbers_in_other_forms(name, form, dtype, tmp_path):
     assert_array_equal(model.labels_, expected.labels_)
     assert_array_equal(model.transform(X), expected.transform(X))
     assert_array_equal(expected.transform(other), expected.transform(X))
+
+
+@every_estimator
+def test_one_row_of_reversed_data(name, models):
+    """It counts as contiguous, and its stride is negative."""
+    X = X_GOOD[::-1]
+    for method in ("predict", "transform"):
+        answer = getattr(models(name), method)
+        assert_array_equal(answer(X[:1]), answer(X_GOOD[-1:]))
+        assert_array_equal(answer(X[:1].astype(">f8")), answer(X_GOOD[-1:]))
 
 
 @unconverged
