@@ -14,6 +14,7 @@ from skdeepcluster.model_selection import choose_n_clusters, silhouette_scorer, 
 
 @pytest.fixture(autouse=True)
 def _close():
+    plt.close("all")
     yield
     plt.close("all")
 

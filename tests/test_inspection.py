@@ -34,7 +34,8 @@ plt = pytest.importorskip("matplotlib.pyplot")
 
 @pytest.fixture(autouse=True)
 def closed():
-    """No figure of another test."""
+    """No figure of another test, nor of an example that left its own."""
+    plt.close("all")
     yield
     plt.close("all")
 
