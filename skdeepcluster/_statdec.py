@@ -61,8 +61,12 @@ PAPER_INTERVAL = 80
 #: Rows of which the target is computed at once.
 TARGET_ROWS = 1 << 16
 
-#: Rows, evenly spread over the data, whose mean square is the unit of the reconstruction error.
-POWER_ROWS = 4096
+#: Rows, evenly spread over the data, whose mean the networks subtract, and whose mean square is the
+#: unit of the reconstruction error.
+SAMPLED_ROWS = 4096
+
+#: Share of different rows with one embedding above which `fit` warns.
+COINCIDING = 0.1
 
 
 class StatDECNet(ClusteringNet):
@@ -144,7 +148,7 @@ class StatDECNet(ClusteringNet):
     def configure_phase(self) -> None:
         """Make the phase's optimiser."""
         if self.power_ is None:
-            self.power_ = self._mean_square()
+            self.power_ = self._mean_over_rows(torch.square).mean().item() or 1.0
         if self.phase_.name == CLUSTERING:
             parameters = [*self.module_.parameters(), *self.assignment_.parameters()]
             self.optimizer_ = torch.optim.Adam(parameters, lr=self.lr, fused=True)
@@ -165,7 +169,9 @@ class StatDECNet(ClusteringNet):
             self.schedulers_ = [decay]
 
     def begin_phase(self) -> None:
-        """Place the centres by k-means on the embeddings, when clustering begins."""
+        """Center the rows, first of all; place the centres by k-means, when clustering begins."""
+        if self.phase_ is self.phases_[0] and not self.warm_:
+            self._center_rows()
         if self.phase_.name != CLUSTERING:
             return
         if not self.warm_:
@@ -180,18 +186,34 @@ class StatDECNet(ClusteringNet):
                 "embeddings are not finite when clustering begins. A shorter pre-training or "
                 "precision='float32' may help."
             )
+        self.coinciding_ = self._coinciding(z)
         start = self.on_main(lambda: kmeans(z, self.n_clusters, self.seed).cluster_centers_)
         with torch.no_grad():
             self.assignment_.centers.copy_(torch.as_tensor(start))
 
-    def _mean_square(self) -> float:
-        step = max(1, len(self.source_) // POWER_ROWS)
-        indices = torch.arange(0, len(self.source_), step)
+    def _coinciding(self, z: np.ndarray) -> float:
+        """Share of different rows that have the embedding of another one, of a sample."""
+        sample = self._sample()
+        n_embeddings = len(np.unique(z[sample.numpy()], axis=0))
+        if n_embeddings >= (1 - COINCIDING) * len(sample):
+            return 0.0
+        rows = np.concatenate([self.source_[i].flatten(1).cpu().numpy() for i in sample.split(256)])
+        return 1 - n_embeddings / len(np.unique(rows, axis=0))
+
+    def _sample(self) -> torch.Tensor:
+        return torch.arange(0, len(self.source_), max(1, len(self.source_) // SAMPLED_ROWS))
+
+    def _center_rows(self) -> None:
+        if hasattr(self.module_, "mean"):
+            self.module_.mean.copy_(self._mean_over_rows(lambda x: x))
+
+    def _mean_over_rows(self, of) -> torch.Tensor:
+        indices = self._sample()
         total = sum(
-            self.source_[index].square().flatten(1).mean(dim=1).cpu().double().sum().item()
+            of(self.source_[index]).cpu().double().sum(dim=0)
             for index in indices.split(256)  # not all at once: rows may be large
         )
-        return total / len(indices) or 1.0
+        return total / len(indices)
 
     # ------------------------------------------------------------------ steps
 
@@ -317,7 +339,10 @@ class StatDECNet(ClusteringNet):
 
     # ------------------------------------------------------------------ resuming
 
-    _own = ("target_", "weights_", "previous_", "label_change_", "sizes_")
+    #: Nothing is known of embeddings that clustering did not begin from.
+    coinciding_ = 0.0
+
+    _own = ("target_", "weights_", "previous_", "label_change_", "sizes_", "coinciding_")
     _transient = (*ClusteringNet._transient, "target_", "previous_")
 
     def method_state(self) -> dict:
@@ -748,6 +773,15 @@ class StatDEC(DeepClusterer):
         return tuple(
             auto if value == "auto" else value for auto, value in zip(automatic, given, strict=True)
         )
+
+    def _own_warnings(self, net) -> list[str]:
+        if net.coinciding_ < COINCIDING:
+            return []
+        return [
+            f"{net.coinciding_:.0%} of different rows had the embedding of another row when "
+            "clustering began: units of the network have died, or it is too narrow. Train it for "
+            "longer, on scaled inputs, or pass another network or random_state."
+        ]
 
     def _collect(self) -> None:
         self._embedding_dim = self.net_.assignment_.centers.shape[1]

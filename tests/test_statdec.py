@@ -243,6 +243,52 @@ def test_paper_pretraining_divides_its_learning_rate(blobs, monkeypatch):
     assert rates[-1] == ("clustering", 0.001)
 
 
+def test_what_is_added_to_all_rows_does_not_matter(digits):
+    X = (digits[0] / 16).astype(np.float32)
+    shift = np.random.default_rng(0).random(64, dtype=np.float32)
+    params = SMALL | {"pretrain_epochs": 2, "max_epochs": 0, "layerwise_epochs": 0}
+    params |= {"scaling": None, "image_shape": (8, 8)}
+    plain, shifted = StatDEC(4, **params).fit(X), StatDEC(4, **params).fit(X + shift)
+    np.testing.assert_allclose(plain.net_.module_.mean.numpy().ravel(), X.mean(axis=0), rtol=1e-5)
+    # The unit of the reconstruction error differs, but Adam takes no notice of units.
+    np.testing.assert_allclose(plain.transform(X), shifted.transform(X + shift), atol=2e-3)
+    decoded = [model.inverse_transform(model.cluster_centers_) for model in (plain, shifted)]
+    np.testing.assert_allclose(decoded[0] + shift, decoded[1], atol=2e-3)
+
+
+@pytest.fixture(scope="module")
+def bright():
+    """Colour images of 32 pixels: squares of 8 pixels in random colours."""
+    squares = np.random.default_rng(0).random((400, 3, 4, 4), dtype=np.float32)
+    return squares.repeat(8, axis=2).repeat(8, axis=3).reshape(400, -1)
+
+
+# Steps of Adam that all push the mean of bright images the same way would silence the first layer.
+def test_bright_images_leave_units_alive(bright):
+    params = {"pretrain_epochs": 10, "max_epochs": 0, "scaling": None, "precision": "float32"}
+    for seed in range(3):
+        model = StatDEC(4, random_state=seed, image_shape=(3, 32, 32), **params).fit(bright)
+        h = torch.from_numpy(bright - bright.mean(axis=0))
+        with torch.no_grad():
+            for layer in model.net_.module_.encoder[:-1]:
+                h = layer(h).relu()
+                assert (h > 0).any(dim=0).float().mean() > 0.7
+        assert len(np.unique(model.transform(bright), axis=0)) > 390
+
+
+def test_warns_where_embeddings_coincide(digits):
+    class Blind(MLPAutoencoder):
+        def encode(self, x):
+            return super().encode(x) * (x.flatten(1)[:, 20:21] > 0.5)
+
+    X = digits[0]
+    params = SMALL | {"layerwise_epochs": 0}
+    with pytest.warns(match=r"\d\d% of different rows had the embedding of another row"):
+        StatDEC(4, network=Blind, image_shape=(8, 8), **params).fit(X)
+    doubled = np.repeat(X[:100], 3, axis=0)  # nothing to say of rows that are the same
+    StatDEC(4, image_shape=(8, 8), **params).fit(doubled)
+
+
 def test_bfloat16_agrees_with_float32_roughly(blobs):
     X, y = blobs
     params = SMALL | {"layerwise_epochs": 0, "pretrain_epochs": 80}

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,7 +18,8 @@ class MLPAutoencoder(nn.Module):
 
         z = f_\theta(x), \qquad x' = g_{\theta'}(z, q)
 
-    All layers but the embedding and the output are followed by a ReLU. With `n_clusters`, a
+    All layers but the embedding and the output are followed by a ReLU. What they see, and what they
+    reconstruct, is the difference of x from the buffer `mean`. With `n_clusters`, a
     :class:`StatisticsPooling` block sits on the decoder's second hidden layer.
 
     Parameters
@@ -61,6 +63,7 @@ class MLPAutoencoder(nn.Module):
         self.input_shape = tuple(input_shape)
         self.embedding_dim = embedding_dim
         sizes = [math.prod(self.input_shape), *hidden, embedding_dim]
+        self.register_buffer("mean", torch.zeros(self.input_shape))
         self.encoder = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.decoder = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes[::-1]))
         self.pooling = None
@@ -84,7 +87,7 @@ class MLPAutoencoder(nn.Module):
         -------
         Tensor of shape (n, embedding_dim)
         """
-        return self._encode(x.flatten(1), len(self.encoder))
+        return self._encode(x, len(self.encoder))
 
     def decode(self, z: Tensor, q: Tensor | None = None) -> Tensor:
         """Reconstruct inputs from embeddings.
@@ -106,7 +109,7 @@ class MLPAutoencoder(nn.Module):
             if i == 2 and q is not None and self.pooling is not None:
                 out = out + self.pooling(h, q).to(out.dtype)
             h = out if i == last else out.relu_()
-        return h.unflatten(1, self.input_shape)
+        return h.unflatten(1, self.input_shape) + self.mean
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct a batch, without statistics."""
@@ -139,7 +142,7 @@ class MLPAutoencoder(nn.Module):
         -------
         reconstruction, target : Tensors of shape (n, layer's number of inputs)
         """
-        target = self._encode(x.flatten(1), index).detach()
+        target = self._encode(x, index).detach()
         hidden = self.encoder[index](F.dropout(target, dropout))
         if index < len(self.encoder) - 1:
             hidden = hidden.relu()
@@ -147,7 +150,8 @@ class MLPAutoencoder(nn.Module):
         # Inputs of inner layers come out of a ReLU, and so do their reconstructions.
         return (output if index == 0 else output.relu()), target
 
-    def _encode(self, h: Tensor, n_layers: int) -> Tensor:
+    def _encode(self, x: Tensor, n_layers: int) -> Tensor:
+        h = (x - self.mean).flatten(1)
         for i, layer in enumerate(self.encoder[:n_layers]):
             h = layer(h)
             if i < len(self.encoder) - 1:

@@ -74,7 +74,7 @@ class VariationalAutoencoder(MLPAutoencoder):
         -------
         Encoding
         """
-        hidden = self._encode(x.flatten(1), len(self.encoder) - 1)
+        hidden = self._encode(x, len(self.encoder) - 1)
         mean = self.encoder[-1](hidden).float()  # (n, e)
         log_variance = self.log_variance(hidden).float()
         code = mean
