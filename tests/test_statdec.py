@@ -266,6 +266,7 @@ def bright():
 # Steps of Adam that all push the mean of bright images the same way would silence the first layer.
 def test_bright_images_leave_units_alive(bright):
     params = {"pretrain_epochs": 10, "max_epochs": 0, "scaling": None, "precision": "float32"}
+    params["hidden_sizes"] = (100, 100)
     for seed in range(3):
         model = StatDEC(4, random_state=seed, image_shape=(3, 32, 32), **params).fit(bright)
         h = torch.from_numpy(bright - bright.mean(axis=0))
