@@ -23,7 +23,7 @@ OWN_ENDS = ("converged", "max_epochs", "itself")
 
 #: How to run an estimator; the data, the setting and the seed say what.
 _INCIDENTAL = {"callbacks", "checkpoint", "compile", "max_time", "verbose", "random_state",
-               "device"}  # fmt: skip
+               "device", "deterministic"}  # fmt: skip
 
 
 def key(row: dict) -> str:

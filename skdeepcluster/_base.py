@@ -35,11 +35,20 @@ from skdeepcluster._training._checkpoint import fingerprint
 from skdeepcluster._training._data import make_source
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
 from skdeepcluster._training._group import agree, shared_group
-from skdeepcluster._training._seeding import seeded
+from skdeepcluster._training._seeding import deterministic_operations, seeded
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
 
 #: Parameters that do not shape the result of a run, and so not the name of its checkpoint.
-_INCIDENTAL = {"device", "compile", "callbacks", "checkpoint", "max_time", "verbose", "warm_start"}
+_INCIDENTAL = {
+    "device",
+    "compile",
+    "deterministic",
+    "callbacks",
+    "checkpoint",
+    "max_time",
+    "verbose",
+    "warm_start",
+}
 
 #: A run has collapsed where the largest cluster is more than this many times as large as the others
 #: are on average: more unequal than the classes of any sampling that the papers have (1:100).
@@ -166,7 +175,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             seed = (seed + self.n_iter_) % 2**31  # not the same noise for each piece
         source = make_source(X, preprocess, device, shared_group())
         path = None if one_epoch else self._checkpoint_path(X, row_shape, seed, start)
-        with seeded(seed, device):
+        with seeded(seed, device), deterministic_operations(self.deterministic, device):
             net = self._make_net(
                 preprocess.input_shape,
                 len(X),
@@ -438,6 +447,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         check_choice("scaling", self.scaling, ("auto", None))
         check_choice("precision", self.precision, PRECISIONS)
         check_boolean("compile", self.compile)
+        check_boolean("deterministic", self.deterministic)
         check_boolean("warm_start", self.warm_start)
         if not isinstance(self.device, str):
             raise TypeError(
@@ -540,7 +550,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 )
 
     def _map(self, source: TensorSource, function: Callable, cost: int | None = None) -> np.ndarray:
-        result = self.net_.map_rows(source, function, cost).cpu().numpy()
+        with deterministic_operations(self.deterministic, self.net_.device):
+            result = self.net_.map_rows(source, function, cost).cpu().numpy()
         finite = np.isfinite(result).reshape(len(result), -1).all(axis=1)
         if not finite.all():
             raise ValueError(

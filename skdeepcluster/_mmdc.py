@@ -592,6 +592,9 @@ class MMDC(DeepClusterer):
         Prediction is always in float32.
     compile : bool, default=False
         Whether the passes of the training are compiled by torch.
+    deterministic : bool, default=False
+        Whether only operations may run that give the same bits each time. On a CPU all do. On CUDA
+        it takes time, and the environment must say ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
     callbacks : list of skorch callbacks or None, default=None
         They see the epochs of both tasks; ``net.history[-1]["phase"]`` tells which.
     checkpoint : str, path or None, default=None
@@ -694,6 +697,7 @@ class MMDC(DeepClusterer):
         device="auto",
         precision="auto",
         compile=False,
+        deterministic=False,
         callbacks=None,
         checkpoint=None,
         verbose=0,
@@ -726,6 +730,7 @@ class MMDC(DeepClusterer):
         self.device = device
         self.precision = precision
         self.compile = compile
+        self.deterministic = deterministic
         self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.verbose = verbose

@@ -458,6 +458,9 @@ class StatDEC(DeepClusterer):
         Prediction is always in float32.
     compile : bool, default=False
         Whether the objective is compiled by torch.
+    deterministic : bool, default=False
+        Whether only operations may run that give the same bits each time. On a CPU all do. On CUDA
+        it takes time, and the environment must say ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
     callbacks : list of skorch callbacks or None, default=None
         They see every phase; ``net.history[-1]["phase"]`` tells which.
     checkpoint : str, path or None, default=None
@@ -556,6 +559,7 @@ class StatDEC(DeepClusterer):
         device="auto",
         precision="auto",
         compile=False,
+        deterministic=False,
         callbacks=None,
         checkpoint=None,
         verbose=0,
@@ -587,6 +591,7 @@ class StatDEC(DeepClusterer):
         self.device = device
         self.precision = precision
         self.compile = compile
+        self.deterministic = deterministic
         self.callbacks = callbacks
         self.checkpoint = checkpoint
         self.verbose = verbose

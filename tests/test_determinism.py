@@ -16,6 +16,9 @@ from joblib import Parallel, delayed, parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
+
+from skdeepcluster._training._seeding import deterministic_operations
 
 pytestmark = unconverged
 
@@ -162,3 +165,50 @@ def test_a_number_of_threads_gives_the_same_twice(name, threads):
         assert_array_equal(one.predict(X), one.labels_)
     finally:
         torch.set_num_threads(before)
+
+
+# ------------------------------------------------------------------ deterministic=True
+
+
+class Watching(Callback):
+    """Whether torch is held to deterministic operations, step by step."""
+
+    def __init__(self):
+        self.seen = set()
+
+    def on_batch_end(self, net, **kwargs):
+        self.seen.add(torch.are_deterministic_algorithms_enabled())
+
+
+@every_estimator
+def test_deterministic_holds_torch_to_it_for_the_fit_alone(name, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    watching, held = Watching(), Watching()
+    plain = model_of(name).set_params(callbacks=[watching]).fit(X)
+    model = model_of(name).set_params(callbacks=[held], deterministic=True).fit(X)
+    assert (watching.seen, held.seen) == ({False}, {True})
+    assert not torch.are_deterministic_algorithms_enabled()
+    if plain.net_.device == "cpu":
+        assert_same(answers(model, X), answers(plain, X))
+
+
+def test_deterministic_leaves_what_the_user_has_set():
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        model_of("StatDEC").set_params(deterministic=True).fit(X)
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("given", [None, ":0:0"])
+def test_deterministic_on_cuda_names_the_variable_that_it_needs(monkeypatch, given):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    if given:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given)
+    with (
+        pytest.raises(ValueError, match=rf"CUBLAS_WORKSPACE_CONFIG .* but it is {given}"),
+        deterministic_operations(True, "cuda:1"),
+    ):
+        pass
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -113,3 +113,22 @@ def test_bfloat16(name):
     X = blobs()
     model = quick(name, n_clusters=3, random_state=0, device="cuda", precision="bfloat16").fit(X)
     assert_array_equal(model.predict(X), model.labels_)
+
+
+@every_estimator
+@data
+def test_deterministic_fits_are_the_same_to_the_last_bit(name, X, tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    code = (
+        "import sys, numpy as np; sys.path.insert(0, sys.argv[1]);"
+        "from estimators import quick; X = np.load(sys.argv[2]);"
+        "p = [quick(sys.argv[3], n_clusters=3, random_state=0, device='cuda', deterministic=True)"
+        ".fit(X).predict_proba(X) for _ in range(2)];"
+        "assert (p[0] == p[1]).all()"
+    )
+    here = os.path.dirname(__file__)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, here, tmp_path / "X.npy", name],
+        env=os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
+        check=True,
+    )

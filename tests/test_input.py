@@ -209,6 +209,7 @@ BAD_PARAMETERS = [
         "precision must be one of ('auto', 'float32', 'bfloat16')",
     ),
     ("compile", 1, TypeError, "compile must be True or False, got 1"),
+    ("deterministic", 1, TypeError, "deterministic must be True or False, got 1"),
     ("scaling", "minmax", ValueError, "scaling must be one of ('auto', None), got 'minmax'"),
     ("image_shape", 28, TypeError, "image_shape must be (H, W), (H, W, C) or (C, H, W)"),
     ("image_shape", (4,), ValueError, "of positive ints, got (4,)"),

@@ -1,5 +1,6 @@
-"""Random numbers that leave the global states as they were."""
+"""Random numbers and operations that can be repeated; global states stay as they were."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -44,3 +45,25 @@ def set_random_state(state: dict, device: str | torch.device) -> None:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
     elif "mps" in state and torch.device(device).type == "mps":
         torch.mps.set_rng_state(state["mps"].cpu())
+
+
+@contextmanager
+def deterministic_operations(wanted: bool, device: str | torch.device) -> Iterator[None]:
+    """Let torch run only operations that give the same bits each time, for a while, if wanted."""
+    if not wanted:
+        yield
+        return
+    variable, values = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
+    given = os.environ.get(variable)
+    if torch.device(device).type == "cuda" and given not in values:
+        raise ValueError(
+            f"deterministic=True on CUDA needs the environment variable {variable} to be "
+            f"{' or '.join(values)} before Python starts, but it is {given}."
+        )
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=only_warned)

@@ -166,7 +166,9 @@ def smallest_set(log_q: Tensor, mass: float) -> Tensor:
     if mass >= 1:
         return torch.ones_like(log_q, dtype=torch.bool)
     q, order = log_q.exp().sort(dim=1, descending=True)
-    before = q.cumsum(dim=1) - q  # what the likelier components hold already
+    # What the likelier components hold already. (On CUDA a running sum may round differently from
+    # call to call, a product does not.)
+    before = q @ torch.ones_like(q[:1]).expand(q.shape[1], -1).triu(1)
     kept = before < mass
     kept[:, 0] = True
     return torch.zeros_like(kept).scatter_(1, order, kept)
