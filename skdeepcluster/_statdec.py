@@ -13,6 +13,7 @@ from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._kmeans import kmeans
+from skdeepcluster._training._sampling import center, evenly_spread, sample_mean
 from skdeepcluster._validation import (
     check_boolean,
     check_choice,
@@ -60,10 +61,6 @@ PAPER_INTERVAL = 80
 
 #: Rows of which the target is computed at once.
 TARGET_ROWS = 1 << 16
-
-#: Rows, evenly spread over the data, whose mean the networks subtract, and whose mean square is the
-#: unit of the reconstruction error.
-SAMPLED_ROWS = 4096
 
 #: Share of different rows with one embedding above which `fit` warns.
 COINCIDING = 0.1
@@ -148,7 +145,7 @@ class StatDECNet(ClusteringNet):
     def configure_phase(self) -> None:
         """Make the phase's optimiser."""
         if self.power_ is None:
-            self.power_ = self._mean_over_rows(torch.square).mean().item() or 1.0
+            self.power_ = sample_mean(self.source_, torch.square).mean().item() or 1.0
         if self.phase_.name == CLUSTERING:
             parameters = [*self.module_.parameters(), *self.assignment_.parameters()]
             self.optimizer_ = torch.optim.Adam(parameters, lr=self.lr, fused=True)
@@ -171,7 +168,7 @@ class StatDECNet(ClusteringNet):
     def begin_phase(self) -> None:
         """Center the rows, first of all; place the centres by k-means, when clustering begins."""
         if self.phase_ is self.phases_[0] and not self.warm_:
-            self._center_rows()
+            center(self.module_, self.source_)
         if self.phase_.name != CLUSTERING:
             return
         if not self.warm_:
@@ -193,27 +190,12 @@ class StatDECNet(ClusteringNet):
 
     def _coinciding(self, z: np.ndarray) -> float:
         """Share of different rows that have the embedding of another one, of a sample."""
-        sample = self._sample()
+        sample = evenly_spread(self.source_)
         n_embeddings = len(np.unique(z[sample.numpy()], axis=0))
         if n_embeddings >= (1 - COINCIDING) * len(sample):
             return 0.0
         rows = np.concatenate([self.source_[i].flatten(1).cpu().numpy() for i in sample.split(256)])
         return 1 - n_embeddings / len(np.unique(rows, axis=0))
-
-    def _sample(self) -> torch.Tensor:
-        return torch.arange(0, len(self.source_), max(1, len(self.source_) // SAMPLED_ROWS))
-
-    def _center_rows(self) -> None:
-        if hasattr(self.module_, "mean"):
-            self.module_.mean.copy_(self._mean_over_rows(lambda x: x))
-
-    def _mean_over_rows(self, of) -> torch.Tensor:
-        indices = self._sample()
-        total = sum(
-            of(self.source_[index]).cpu().double().sum(dim=0)
-            for index in indices.split(256)  # not all at once: rows may be large
-        )
-        return total / len(indices)
 
     # ------------------------------------------------------------------ steps
 

@@ -14,6 +14,7 @@ from skdeepcluster._incremental import IncrementalMixin
 from skdeepcluster._layout import value_range
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
+from skdeepcluster._training._sampling import center
 from skdeepcluster._validation import (
     check_boolean,
     check_choice,
@@ -222,6 +223,8 @@ class VariationalGMMNet(ClusteringNet):
         elif self.phase_.name == CLUSTERING and self.best_ is not None:
             self._set_weights(self.best_["weights"])
             self.best_ = None
+        if not self.warm_:
+            center(self.module_, self.source_)
 
     def _set_weights(self, weights: list[dict]) -> None:
         for module, state in zip((self.module_, self.latent_), weights, strict=True):

@@ -63,7 +63,7 @@ def test_networks_see_and_decode_differences_from_the_mean(name):
     build = SMALL.get(name, lambda shape: MLPAutoencoder(shape, 4, (8, 7, 6)))
     network, x, mean = build((3, 9, 9)).eval(), torch.rand(5, 3, 9, 9), torch.randn(3, 9, 9)
     z, decoded = network.encode(x), network.decode(network.encode(x))
-    network.mean.copy_(mean)
+    network.row_mean.copy_(mean)
     torch.testing.assert_close(network.encode(x + mean), z)
     torch.testing.assert_close(network.decode(z), decoded + mean)
 

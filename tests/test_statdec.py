@@ -249,7 +249,9 @@ def test_what_is_added_to_all_rows_does_not_matter(digits):
     params = SMALL | {"pretrain_epochs": 2, "max_epochs": 0, "layerwise_epochs": 0}
     params |= {"scaling": None, "image_shape": (8, 8)}
     plain, shifted = StatDEC(4, **params).fit(X), StatDEC(4, **params).fit(X + shift)
-    np.testing.assert_allclose(plain.net_.module_.mean.numpy().ravel(), X.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(
+        plain.net_.module_.row_mean.numpy().ravel(), X.mean(axis=0), rtol=1e-5
+    )
     # The unit of the reconstruction error differs, but Adam takes no notice of units.
     np.testing.assert_allclose(plain.transform(X), shifted.transform(X + shift), atol=2e-3)
     decoded = [model.inverse_transform(model.cluster_centers_) for model in (plain, shifted)]

@@ -159,6 +159,7 @@ def float64_model(model, x):
     def softplus(v):
         return np.logaddexp(0, v)
 
+    x = x - module["row_mean"].ravel()
     logits = layers(x, "assignment", module, 2) @ latent["assignment.weight"].T
     logits += latent["assignment.bias"]
     q = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -263,7 +264,7 @@ def test_one_component_without_augmentation_is_a_plain_autoencoder():
     torch.manual_seed(0)
     loss = net._objective(x, None, 1.0, 0.0)["loss"].item()
     torch.manual_seed(0)
-    h = net.module_.posterior(x.flatten(1))
+    h = net.module_.posterior((x - net.module_.row_mean).flatten(1))
     h = (net.latent_.features(h) + net.latent_.component[0]).relu()
     mean, raw = net.latent_.posterior_out(h).chunk(2, dim=1)
     q = torch.distributions.Normal(mean, (torch.nn.functional.softplus(raw) + 1e-4).sqrt())

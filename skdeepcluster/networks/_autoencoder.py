@@ -19,7 +19,7 @@ class MLPAutoencoder(nn.Module):
         z = f_\theta(x), \qquad x' = g_{\theta'}(z, q)
 
     All layers but the embedding and the output are followed by a ReLU. What they see, and what they
-    reconstruct, is the difference of x from the buffer `mean`. With `n_clusters`, a
+    reconstruct, is the difference of x from the buffer `row_mean`. With `n_clusters`, a
     :class:`StatisticsPooling` block sits on the decoder's second hidden layer.
 
     Parameters
@@ -63,7 +63,7 @@ class MLPAutoencoder(nn.Module):
         self.input_shape = tuple(input_shape)
         self.embedding_dim = embedding_dim
         sizes = [math.prod(self.input_shape), *hidden, embedding_dim]
-        self.register_buffer("mean", torch.zeros(self.input_shape))
+        self.register_buffer("row_mean", torch.zeros(self.input_shape))
         self.encoder = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.decoder = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes[::-1]))
         self.pooling = None
@@ -109,7 +109,7 @@ class MLPAutoencoder(nn.Module):
             if i == 2 and q is not None and self.pooling is not None:
                 out = out + self.pooling(h, q).to(out.dtype)
             h = out if i == last else out.relu_()
-        return h.unflatten(1, self.input_shape) + self.mean
+        return h.unflatten(1, self.input_shape) + self.row_mean
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct a batch, without statistics."""
@@ -151,7 +151,7 @@ class MLPAutoencoder(nn.Module):
         return (output if index == 0 else output.relu()), target
 
     def _encode(self, x: Tensor, n_layers: int) -> Tensor:
-        h = (x - self.mean).flatten(1)
+        h = (x - self.row_mean).flatten(1)
         for i, layer in enumerate(self.encoder[:n_layers]):
             h = layer(h)
             if i < len(self.encoder) - 1:

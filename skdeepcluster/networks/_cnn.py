@@ -29,7 +29,7 @@ class CNNAutoencoder(nn.Module):
     a linear layer on their flattened maps. The decoder has a linear layer and three transposed 4 ×
     4 convolutions of stride 2, with batch normalisation and ReLU in between. Sizes are halved
     rounding up and doubled back to what they were, so that images of any size fit. What the network
-    sees, and what it reconstructs, is the difference of x from the buffer `mean`.
+    sees, and what it reconstructs, is the difference of x from the buffer `row_mean`.
 
     With `n_clusters`, a :class:`StatisticsPooling` block sits on the decoder's second hidden layer,
     the first transposed convolution: statistics are taken of its flattened maps, and those of a
@@ -79,7 +79,7 @@ class CNNAutoencoder(nn.Module):
         if len(channels) != 4:
             raise ValueError(f"channels must have four numbers, got {tuple(channels)}.")
         sizes = halved(tuple(size), 4)
-        self.register_buffer("mean", torch.zeros(tuple(input_shape)))
+        self.register_buffer("row_mean", torch.zeros(tuple(input_shape)))
         widths = [n_in, *channels]
         #: Numbers in the largest maps of a row, as a multiple of the row's own.
         self.inference_cost = max(1, channels[0] // (4 * n_in))
@@ -113,7 +113,7 @@ class CNNAutoencoder(nn.Module):
         -------
         Tensor of shape (n, embedding_dim)
         """
-        return self.encoder(x - self.mean)
+        return self.encoder(x - self.row_mean)
 
     def decode(self, z: Tensor, q: Tensor | None = None) -> Tensor:
         """Reconstruct images from embeddings.
@@ -131,7 +131,7 @@ class CNNAutoencoder(nn.Module):
         h = self.hidden(self.unflattened(z))
         if q is not None and self.pooling is not None:
             h = h + self.pooling(h.flatten(1), q).view_as(h).to(h.dtype)
-        return self.output(h) + self.mean
+        return self.output(h) + self.row_mean
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct a batch, without statistics."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from skdeepcluster.networks._convolutions import Conv2d, ConvTranspose2d
@@ -118,7 +119,8 @@ class MixtureConv(nn.Module):
     """Convolutional encoders for q(k|x) and q(z|x,k), and the decoder of p(x|z).
 
     28 x 28 grey and 32 x 32 colour images get the networks of Table II, other sizes one in their
-    manner (:func:`plan_for`).
+    manner (:func:`plan_for`). What the encoders see is the difference of x from the buffer
+    `row_mean`.
 
     Parameters
     ----------
@@ -164,6 +166,7 @@ class MixtureConv(nn.Module):
         self.posterior_sizes = plan.posterior
         self.prior_sizes = plan.prior
         self.negative_slope = plan.negative_slope
+        self.register_buffer("row_mean", torch.zeros(tuple(input_shape)))
         self.assignment = self._encoder(input_shape[0], plan.encoder)
         own = None if plan.shared else self._encoder(input_shape[0], plan.encoder)
         self.posterior = own
@@ -223,6 +226,7 @@ class MixtureConv(nn.Module):
         h, h' : Tensors of shape (n, features)
             The same one twice where the encoder is shared.
         """
+        x = x - self.row_mean
         h = self.assignment(x)
         return h, h if self.posterior is None else self.posterior(x)
 

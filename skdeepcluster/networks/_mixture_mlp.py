@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 #: Slope of the leaky ReLU below zero, where Table II has leaky ReLUs.
@@ -14,7 +15,8 @@ class MixtureMLP(nn.Module):
     """Fully connected encoders for q(k|x) and q(z|x,k), and the decoder of p(x|z).
 
     The encoder of the posterior ends one layer before its last size: the layer of that size is the
-    one that receives the component, in :class:`MixtureLatent`.
+    one that receives the component, in :class:`MixtureLatent`. What encoders see is the difference
+    of x from the buffer `row_mean`.
 
     Parameters
     ----------
@@ -71,6 +73,7 @@ class MixtureMLP(nn.Module):
         self.prior_sizes = tuple(prior)
         self.negative_slope = negative_slope
         self.output_shape = (n_outputs * input_shape[0], *input_shape[1:])
+        self.register_buffer("row_mean", torch.zeros(tuple(input_shape)))
         n_inputs = math.prod(input_shape)
         self.assignment = self._layers([n_inputs, *hidden])
         self.posterior = self._layers([n_inputs, *posterior[:-1]])
@@ -111,7 +114,7 @@ class MixtureMLP(nn.Module):
         -------
         h, h' : Tensors of shape (n, features)
         """
-        x = x.flatten(1)
+        x = (x - self.row_mean).flatten(1)
         return self.assignment(x), self.posterior(x)
 
     def decode(self, z: Tensor) -> Tensor:

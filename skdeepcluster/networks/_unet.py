@@ -96,7 +96,7 @@ class UNetAutoencoder(nn.Module):
         if len(channels) != 3:
             raise ValueError(f"channels must have three numbers, got {tuple(channels)}.")
         sizes = halved(tuple(size), 3)
-        self.register_buffer("mean", torch.zeros(tuple(input_shape)))
+        self.register_buffer("row_mean", torch.zeros(tuple(input_shape)))
         self.skip_dropout = skip_dropout
         self.momentum = momentum
         #: Numbers in the largest maps of a row when it is embedded, as a multiple of its own.
@@ -180,7 +180,7 @@ class UNetAutoencoder(nn.Module):
             skips = [mean.expand(len(z), *mean.shape) for mean in self.skip_means]
         for layer, skip in zip(self.up[1:], reversed(skips), strict=True):
             h = layer(torch.cat([h, skip.to(h.dtype)], dim=1))
-        return h + self.mean
+        return h + self.row_mean
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct a batch, without statistics."""
@@ -193,7 +193,7 @@ class UNetAutoencoder(nn.Module):
         return [self.skip_mean_0, self.skip_mean_1]
 
     def _down(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x, maps = x - self.mean, []
+        x, maps = x - self.row_mean, []
         for layer in self.down:
             x = layer(x)
             maps.append(x)

@@ -1,0 +1,36 @@
+"""What a sample of the rows tells before training: their mean, and what is on average."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from skdeepcluster._training._data import TensorSource
+
+#: A sample has at least so many rows, and fewer than twice as many, where there are that many.
+SAMPLED_ROWS = 4096
+
+#: Rows that are looked at together: they may be large.
+TOGETHER = 256
+
+
+def evenly_spread(source: TensorSource) -> Tensor:
+    """Return numbers of rows that are evenly spread over the data."""
+    return torch.arange(0, len(source), max(1, len(source) // SAMPLED_ROWS))
+
+
+def sample_mean(source: TensorSource, of: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+    """Return the mean over sampled rows of a function of each, in float64 on the CPU."""
+    numbers = evenly_spread(source)
+    total = sum(of(source[i]).cpu().double().sum(dim=0) for i in numbers.split(TOGETHER))
+    return total / len(numbers)
+
+
+def center(module: nn.Module, source: TensorSource) -> None:
+    """Set the buffer `row_mean` of a network, where it has one, to the mean of sampled rows.
+
+    What all rows have in common would push all units the same way in the first steps of training,
+    and ReLUs die of it.
+    """
+    if hasattr(module, "row_mean"):
+        module.row_mean.copy_(sample_mean(source))
