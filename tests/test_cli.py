@@ -512,12 +512,14 @@ def test_the_page_shows_what_a_folder_and_a_table_hold(photographs, monkeypatch)
 def test_every_parameter_is_an_option_with_the_default_of_the_constructor(name):
     method = name.lower()
     signature = inspect.signature(CLASSES[name])
-    argv = ["fit", "data", "--method", method]
+    argv = ["fit", "data", "--method", name]  # as the class is spelt, too
     for parameter in signature.parameters.values():
         if parameter.name != "callbacks":
             spelt = _options._spelt(parameter.default)
             argv += [f"--{parameter.name.replace('_', '-')}", spelt]
-    given = _options.parameters(build_parser(argv).parse_args(argv))
+    args = build_parser(argv).parse_args(argv)
+    assert args.method == method
+    given = _options.parameters(args)
     assert set(given) == set(signature.parameters) - {"callbacks"}
     for key, value in given.items():
         expected = signature.parameters[key].default
@@ -531,7 +533,7 @@ def test_every_parameter_is_an_option_with_the_default_of_the_constructor(name):
 def test_help_says_what_the_docstring_says(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "5000")  # nothing is broken into lines
     with pytest.raises(SystemExit) as ended:
-        run("fit", "--help", "--method", name.lower())
+        run("fit", "--help", f"--method={name}")
     assert ended.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "examples:" in text

@@ -245,6 +245,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     option(
         "--method",
         action="append",
+        type=str.lower,
         choices=[*METHODS, "all"],
         help="may be given several times; default: all",
     )

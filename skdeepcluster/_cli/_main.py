@@ -87,9 +87,9 @@ def _method_of(argv: Sequence[str]) -> str:
     for word in words:
         if word == "--method":
             word = f"--method={next(words, '')}"
-        name = word.removeprefix("--method=")
-        if name != word and name in _demo.METHODS:
-            return name
+        option, _, name = word.partition("=")
+        if option == "--method" and name.lower() in _demo.METHODS:
+            return name.lower()
     return DEFAULT_METHOD
 
 
@@ -128,6 +128,7 @@ def _add_fit(commands, argv: Sequence[str]) -> None:
     option("data", metavar="DATA", help="folder of images, or a file .npy, .npz, .csv, .parquet")
     option(
         "--method",
+        type=str.lower,
         choices=list(_demo.METHODS),
         default=DEFAULT_METHOD,
         help=f"default: {DEFAULT_METHOD}",
