@@ -35,7 +35,11 @@ from skdeepcluster._training._checkpoint import fingerprint
 from skdeepcluster._training._data import make_source
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
 from skdeepcluster._training._group import agree, shared_group
-from skdeepcluster._training._seeding import deterministic_operations, seeded
+from skdeepcluster._training._seeding import (
+    check_deterministic,
+    deterministic_operations,
+    seeded,
+)
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
 
 #: Parameters that do not shape the result of a run, and so not the name of its checkpoint.
@@ -168,6 +172,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             self._check_row_shape(row_shape)
             self._check_preparation()
         device = resolve_device(self.device)
+        check_deterministic(self.deterministic, device)
         seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess, start))
         if start is not None and not one_epoch and self._was_cut(X, row_shape, seed, start):
             start = None  # its checkpoint has more than the weights
@@ -175,7 +180,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             seed = (seed + self.n_iter_) % 2**31  # not the same noise for each piece
         source = make_source(X, preprocess, device, shared_group())
         path = None if one_epoch else self._checkpoint_path(X, row_shape, seed, start)
-        with seeded(seed, device), deterministic_operations(self.deterministic, device):
+        with seeded(seed, device), deterministic_operations(self.deterministic):
             net = self._make_net(
                 preprocess.input_shape,
                 len(X),
@@ -227,6 +232,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
             "rows of X": fingerprint(type(self).__name__, {"rows": numbers}, X[:1]),
             "parameters": fingerprint(type(self).__name__, params, X[:0]),
             "compile": self.compile,
+            "deterministic": self.deterministic,
             "callbacks": _kinds(self.callbacks or ()),
             "use of a checkpoint": "none" if self.checkpoint is None else "a folder",
             "start": "a new one" if start is None else f"a fit of {self.n_iter_} epochs",
@@ -550,7 +556,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
                 )
 
     def _map(self, source: TensorSource, function: Callable, cost: int | None = None) -> np.ndarray:
-        with deterministic_operations(self.deterministic, self.net_.device):
+        with deterministic_operations(self.deterministic):
             result = self.net_.map_rows(source, function, cost).cpu().numpy()
         finite = np.isfinite(result).reshape(len(result), -1).all(axis=1)
         if not finite.all():

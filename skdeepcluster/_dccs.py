@@ -529,7 +529,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
         Whether the encoder's objective is compiled by torch.
     deterministic : bool, default=False
         Whether only operations may run that give the same bits each time. On a CPU all do. On CUDA
-        it takes time, and the environment must say ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
+        it takes time, and `fit` raises a ValueError unless the environment says
+        ``CUBLAS_WORKSPACE_CONFIG=:4096:8``. On MPS nothing is promised.
     callbacks : list of skorch callbacks or None, default=None
         They see every epoch.
     checkpoint : str, path or None, default=None

@@ -44,7 +44,8 @@ class IncrementalMixin:
         -----
         `max_epochs`, `checkpoint` and `warm_start` play no role, and nothing is said about
         convergence. A call that raises leaves the estimator as it was. Statistics that batch
-        normalisation predicts with are those of the last piece (:class:`~skdeepcluster.DCCS`).
+        normalisation predicts with are those of the last piece (:class:`~skdeepcluster.DCCS`). The
+        mean that networks subtract is that of the first (VariationalGMMClustering).
 
         Examples
         --------

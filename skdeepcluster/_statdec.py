@@ -1,6 +1,7 @@
 """StatDEC: deep embedded clustering with statistics pooling and a weighted target."""
 
 import math
+from collections import defaultdict
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._kmeans import kmeans
-from skdeepcluster._training._sampling import center, evenly_spread, sample_mean
+from skdeepcluster._training._sampling import TOGETHER, center, evenly_spread, sample_mean
 from skdeepcluster._validation import (
     check_boolean,
     check_choice,
@@ -62,7 +63,7 @@ PAPER_INTERVAL = 80
 #: Rows of which the target is computed at once.
 TARGET_ROWS = 1 << 16
 
-#: Share of different rows with one embedding above which `fit` warns.
+#: Share of rows that share their embedding with a different row from which `fit` warns.
 COINCIDING = 0.1
 
 
@@ -189,13 +190,20 @@ class StatDECNet(ClusteringNet):
             self.assignment_.centers.copy_(torch.as_tensor(start))
 
     def _coinciding(self, z: np.ndarray) -> float:
-        """Share of different rows that have the embedding of another one, of a sample."""
-        sample = evenly_spread(self.source_)
-        n_embeddings = len(np.unique(z[sample.numpy()], axis=0))
-        if n_embeddings >= (1 - COINCIDING) * len(sample):
-            return 0.0
-        rows = np.concatenate([self.source_[i].flatten(1).cpu().numpy() for i in sample.split(256)])
-        return 1 - n_embeddings / len(np.unique(rows, axis=0))
+        """Share of sampled rows that share their embedding with a different row."""
+        numbers = evenly_spread(self.source_)
+        _, group, counts = np.unique(
+            z[numbers.numpy()], axis=0, return_inverse=True, return_counts=True
+        )
+        group = group.ravel()  # some versions of NumPy keep the axis
+        suspect = np.flatnonzero(counts[group] > 1)
+        rows_of = defaultdict(list)  # hashes of the rows, by embedding
+        for i in torch.from_numpy(suspect).split(TOGETHER):
+            rows = self.source_[numbers[i]].cpu().numpy()
+            for k, row in zip(group[i.numpy()], rows, strict=True):
+                rows_of[k].append(hash(row.tobytes()))
+        shared = sum(len(rows) for rows in rows_of.values() if len(set(rows)) > 1)
+        return shared / len(numbers)
 
     # ------------------------------------------------------------------ steps
 
@@ -255,7 +263,7 @@ class StatDECNet(ClusteringNet):
         return self._reconstruction(output, x, self.power_, encoding.divergence)
 
     def _corrupted(self, x: torch.Tensor) -> torch.Tensor:
-        mean = getattr(self.module_, "row_mean", 0.0)  # what a number is that says nothing
+        mean = getattr(self.module_, "row_mean", 0.0)  # stands where a number is hidden
         return F.dropout(x - mean, DROPOUT) + mean
 
     def _reconstruction(self, output, target, unit, divergence=None) -> dict[str, torch.Tensor]:
@@ -448,7 +456,8 @@ class StatDEC(DeepClusterer):
         Whether the objective is compiled by torch.
     deterministic : bool, default=False
         Whether only operations may run that give the same bits each time. On a CPU all do. On CUDA
-        it takes time, and the environment must say ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
+        it takes time, and `fit` raises a ValueError unless the environment says
+        ``CUBLAS_WORKSPACE_CONFIG=:4096:8``. On MPS nothing is promised.
     callbacks : list of skorch callbacks or None, default=None
         They see every phase; ``net.history[-1]["phase"]`` tells which.
     checkpoint : str, path or None, default=None
@@ -460,7 +469,7 @@ class StatDEC(DeepClusterer):
         0 is silent, 1 shows a progress bar, 2 a line an epoch.
     random_state : int, RandomState or None, default=None
         Seed. The same one gives the same labels on the CPU of one machine, with the same number of
-        threads; sums on a GPU may round differently from run to run.
+        threads; sums on a GPU may round differently from run to run, see `deterministic`.
 
     Attributes
     ----------
@@ -474,13 +483,20 @@ class StatDEC(DeepClusterer):
         Epochs of the clustering phase.
     history_ : list of dict
         A row an epoch: "epoch", "phase" ("layer-wise", "autoencoder" or "clustering"), the terms of
-        the objective ("reconstruction", "kl", "loss", with "vae" the "divergence" in nats),
+        the objective ("reconstruction", in pre-training by Adam from inputs of which a fifth is
+        hidden, "kl", "loss", with "vae" the "divergence" in nats),
         "seconds"; while clustering also "label_change", the share of labels that changed between
         the last two targets, and "cluster_sizes".
     n_features_in_ : int
         Numbers in a row.
     feature_names_in_ : ndarray of str
         Names of X's columns, where it has such.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If a tenth or more of the rows (of a sample) shared their embedding with a different row
+        when clustering began.
 
     See Also
     --------
@@ -491,9 +507,8 @@ class StatDEC(DeepClusterer):
     The default pre-training trains the whole autoencoder at once, by Adam with a learning rate that
     falls linearly from 0.001 to zero, to reconstruct inputs of which dropout hides a fifth of the
     numbers. It takes about 30 sqrt(n) steps, 1,200 at least, within bounds of 10 and 250 epochs, so
-    that few rows get more epochs than many. With ``pretraining="paper"`` dropout belongs to the
-    layers' training, which comes before that of the whole; with Adam it was not found to cluster
-    better than this (`layerwise_epochs`).
+    that few rows get more epochs than many. With ``pretraining="paper"`` dropout is part of the
+    layer-wise training alone, which comes before that of the whole autoencoder.
 
     References
     ----------
@@ -772,7 +787,7 @@ class StatDEC(DeepClusterer):
         if net.coinciding_ < COINCIDING:
             return []
         return [
-            f"{net.coinciding_:.0%} of different rows had the embedding of another row when "
+            f"{net.coinciding_:.0%} of the rows shared their embedding with a different row when "
             "clustering began: units of the network have died, or it is too narrow. Train it for "
             "longer, on scaled inputs, or pass another network or random_state."
         ]

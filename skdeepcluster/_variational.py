@@ -217,14 +217,17 @@ class VariationalGMMNet(ClusteringNet):
 
     def begin_phase(self) -> None:
         """Draw weights for a start; take those of the best one for the run."""
+        if self.phase_ is self.phases_[0] and not self.warm_:
+            center(self.module_, self.source_)
         if self.phase_.name == START and self.phase_.stage > 0 and self.stopped_by_ is None:
             module = self.initialized_instance(self.module, self.get_params_for("module"))
-            self._set_weights([module.state_dict(), self._make_latent(module).state_dict()])
+            weights = module.state_dict()
+            if "row_mean" in weights:
+                weights["row_mean"] = self.module_.row_mean
+            self._set_weights([weights, self._make_latent(module).state_dict()])
         elif self.phase_.name == CLUSTERING and self.best_ is not None:
             self._set_weights(self.best_["weights"])
             self.best_ = None
-        if not self.warm_:
-            center(self.module_, self.source_)
 
     def _set_weights(self, weights: list[dict]) -> None:
         for module, state in zip((self.module_, self.latent_), weights, strict=True):
@@ -450,7 +453,8 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         Whether the objective is compiled by torch.
     deterministic : bool, default=False
         Whether only operations may run that give the same bits each time. On a CPU all do. On CUDA
-        it takes time, and the environment must say ``CUBLAS_WORKSPACE_CONFIG=:4096:8``.
+        it takes time, and `fit` raises a ValueError unless the environment says
+        ``CUBLAS_WORKSPACE_CONFIG=:4096:8``. On MPS nothing is promised.
     callbacks : list of skorch callbacks or None, default=None
         They see every epoch.
     checkpoint : str, path or None, default=None

@@ -17,6 +17,7 @@ from skdeepcluster._training._data import (
     TensorSource,
     inference_batch_size,
 )
+from skdeepcluster._training._sampling import evenly_spread, sample_mean
 
 
 def source_of(n_rows, n_features=2):
@@ -318,3 +319,20 @@ def test_a_costly_network_sees_smaller_inference_batches():
 def test_chunks_do_not_depend_on_the_number_of_rows(n_rows):
     shapes = {x.shape for x, _ in source_of(n_rows).chunks()}
     assert shapes == {x.shape for x, _ in source_of(3).chunks()}
+
+
+# ------------------------------------------------------------------ samples
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_sampled"), [(3, 3), (8191, 8191), (8192, 4096), (20_001, 5001)]
+)
+def test_a_sample_is_spread_over_all_rows(n_rows, n_sampled):
+    numbers = evenly_spread(source_of(n_rows)).numpy()
+    assert len(numbers) == n_sampled
+    assert numbers[0] == 0
+    step = np.unique(np.diff(numbers)).item()
+    assert n_rows - numbers[-1] <= step
+    means = sample_mean(source_of(n_rows)), sample_mean(source_of(n_rows), torch.square)
+    np.testing.assert_allclose(means[0], [numbers.mean()] * 2)
+    np.testing.assert_allclose(means[1], [(numbers.astype(float) ** 2).mean()] * 2)

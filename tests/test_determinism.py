@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
-from skdeepcluster._training._seeding import deterministic_operations
+from skdeepcluster._training._seeding import check_deterministic, deterministic_operations
 
 pytestmark = unconverged
 
@@ -188,7 +189,7 @@ def test_deterministic_holds_torch_to_it_for_the_fit_alone(name, monkeypatch):
     model = model_of(name).set_params(callbacks=[held], deterministic=True).fit(X)
     assert (watching.seen, held.seen) == ({False}, {True})
     assert not torch.are_deterministic_algorithms_enabled()
-    if plain.net_.device == "cpu":
+    if torch.device(plain.net_.device).type == "cpu":
         assert_same(answers(model, X), answers(plain, X))
 
 
@@ -206,9 +207,31 @@ def test_deterministic_on_cuda_names_the_variable_that_it_needs(monkeypatch, giv
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     if given:
         monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", given)
-    with (
-        pytest.raises(ValueError, match=rf"CUBLAS_WORKSPACE_CONFIG .* but it is {given}"),
-        deterministic_operations(True, "cuda:1"),
-    ):
-        pass
+    with pytest.raises(ValueError, match=rf"CUBLAS_WORKSPACE_CONFIG .* but it is {given}"):
+        check_deterministic(True, "cuda:1")
+    check_deterministic(False, "cuda:1")
+    check_deterministic(True, "cpu")
+
+
+def test_deterministic_fits_of_threads_overlap():
+    inside, leave = threading.Barrier(2), threading.Event()
+    seen = []
+
+    def first():
+        with deterministic_operations(True):
+            inside.wait(60)
+            leave.wait(60)
+
+    def second():
+        with deterministic_operations(True):
+            inside.wait(60)
+            leave.set()
+            one.join(60)  # who came first has left
+            seen.append(torch.are_deterministic_algorithms_enabled())
+
+    one, two = threading.Thread(target=first), threading.Thread(target=second)
+    one.start()
+    two.start()
+    two.join(60)
+    assert seen == [True]
     assert not torch.are_deterministic_algorithms_enabled()

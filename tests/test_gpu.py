@@ -1,5 +1,6 @@
 """What holds for every method on CUDA, beside what its own tests say: ``pytest -m gpu``."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -115,20 +116,26 @@ def test_bfloat16(name):
     assert_array_equal(model.predict(X), model.labels_)
 
 
-@every_estimator
-@data
-def test_deterministic_fits_are_the_same_to_the_last_bit(name, X, tmp_path):
-    np.save(tmp_path / "X.npy", X)
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        *((name, {}) for name in ("StatDEC", "DCCS", "MMDC", "VariationalGMMClustering")),
+        ("VariationalGMMClustering", {"posterior_mass": 0.9}),
+        ("VariationalGMMClustering", {"network": "conv"}),
+        *(("StatDEC", {"network": network}) for network in ("cnn", "unet", "vae")),
+    ],
+)
+def test_deterministic_fits_are_the_same_to_the_last_bit(name, given):
     code = (
-        "import sys, numpy as np; sys.path.insert(0, sys.argv[1]);"
-        "from estimators import quick; X = np.load(sys.argv[2]);"
-        "p = [quick(sys.argv[3], n_clusters=3, random_state=0, device='cuda', deterministic=True)"
-        ".fit(X).predict_proba(X) for _ in range(2)];"
-        "assert (p[0] == p[1]).all()"
+        "import json, sys; sys.path.insert(0, sys.argv[1]); from estimators import images, quick;"
+        "X = images(200, 12, 12, 3); given = json.loads(sys.argv[3]);"
+        "given |= dict(n_clusters=3, random_state=0, device='cuda', deterministic=True);"
+        "a, b = (quick(sys.argv[2], **given).fit(X).predict_proba(X) for _ in range(2));"
+        "assert (a == b).all()"
     )
     here = os.path.dirname(__file__)
     subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code, here, tmp_path / "X.npy", name],
+        [sys.executable, "-W", "ignore", "-c", code, here, name, json.dumps(given)],
         env=os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"},
         check=True,
     )

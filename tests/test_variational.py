@@ -612,3 +612,31 @@ def test_posterior_mass_on_cuda_agrees_with_the_cpu():
     # Different random numbers, the same objective.
     assert_allclose(losses[0], losses[1], rtol=0.5)
     assert_array_equal(on_cuda.labels_, on_cuda.predict(X))
+
+
+# ------------------------------------------------------------------ centring
+
+
+@pytest.mark.parametrize("given", [{}, {"n_init": 2, "init_epochs": 1}, {"network": "conv"}])
+def test_encoders_see_differences_from_the_mean_of_the_rows(given):
+    X = images()
+    model = make(max_epochs=1, **given).fit(X)
+    mean = model.net_.module_.row_mean.numpy()
+    assert_allclose(mean[0], X.mean(axis=0) / 255, rtol=1e-4)
+    net, x = model.net_, tensor(X[:, None] / 255)
+    with torch.no_grad():
+        expected = net.module_.encode(x)
+        net.module_.row_mean += 0.25
+        for got, h in zip(net.module_.encode(x + 0.25), expected, strict=True):
+            assert_allclose(got, h, rtol=1e-4, atol=1e-5)
+
+
+def test_what_goes_on_keeps_the_mean_of_its_first_rows():
+    X = blobs()
+    shifted = X + 5
+    model = make(max_epochs=1, warm_start=True, scaling=None).fit(X)
+    mean = model.net_.module_.row_mean.clone()
+    assert_allclose(mean, X.mean(axis=0), rtol=1e-4, atol=1e-5)
+    assert torch.equal(model.fit(shifted).net_.module_.row_mean, mean)
+    pieces = make(scaling=None).partial_fit(X).partial_fit(shifted)
+    assert torch.equal(pieces.net_.module_.row_mean, mean)

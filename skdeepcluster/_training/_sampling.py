@@ -1,4 +1,4 @@
-"""What a sample of the rows tells before training: their mean, and what is on average."""
+"""What is looked at in a sample of the rows before training: means over them."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,10 @@ TOGETHER = 256
 
 
 def evenly_spread(source: TensorSource) -> Tensor:
-    """Return numbers of rows that are evenly spread over the data."""
+    """Return numbers of rows at equal distances, from the first on: all, where there are few.
+
+    A rough guide where rows come in an order with a period.
+    """
     return torch.arange(0, len(source), max(1, len(source) // SAMPLED_ROWS))
 
 
@@ -32,5 +35,13 @@ def center(module: nn.Module, source: TensorSource) -> None:
     What all rows have in common would push all units the same way in the first steps of training,
     and ReLUs die of it.
     """
-    if hasattr(module, "row_mean"):
-        module.row_mean.copy_(sample_mean(source))
+    row_mean = getattr(module, "row_mean", None)
+    if row_mean is None:
+        return
+    shape, found = source.preprocess.input_shape, dict(module.named_buffers()).get("row_mean")
+    if found is None or found.shape != shape:
+        raise ValueError(
+            f"row_mean of the network must be a buffer of an input's shape {shape}, "
+            f"got {'no buffer' if found is None else tuple(found.shape)}."
+        )
+    found.copy_(sample_mean(source))

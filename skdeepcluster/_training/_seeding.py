@@ -1,8 +1,9 @@
 """Random numbers and operations that can be repeated; global states stay as they were."""
 
 import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -47,23 +48,42 @@ def set_random_state(state: dict, device: str | torch.device) -> None:
         torch.mps.set_rng_state(state["mps"].cpu())
 
 
-@contextmanager
-def deterministic_operations(wanted: bool, device: str | torch.device) -> Iterator[None]:
-    """Let torch run only operations that give the same bits each time, for a while, if wanted."""
-    if not wanted:
-        yield
-        return
+def check_deterministic(wanted: bool, device: str | torch.device) -> None:
+    """Raise if CUDA was not told to be deterministic, which its libraries read once."""
     variable, values = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
     given = os.environ.get(variable)
-    if torch.device(device).type == "cuda" and given not in values:
+    if wanted and torch.device(device).type == "cuda" and given not in values:
         raise ValueError(
             f"deterministic=True on CUDA needs the environment variable {variable} to be "
             f"{' or '.join(values)} before Python starts, but it is {given}."
         )
-    before = torch.are_deterministic_algorithms_enabled()
-    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=only_warned)
+
+
+class _Deterministic:
+    """torch's global switch while somebody needs it on: threads may overlap."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_users = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.n_users == 0:
+                self.before = torch.are_deterministic_algorithms_enabled()
+                self.only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+                torch.use_deterministic_algorithms(True)
+            self.n_users += 1
+
+    def __exit__(self, *error) -> None:
+        with self.lock:
+            self.n_users -= 1
+            if self.n_users == 0:
+                torch.use_deterministic_algorithms(self.before, warn_only=self.only_warned)
+
+
+_deterministic = _Deterministic()
+
+
+def deterministic_operations(wanted: bool) -> AbstractContextManager:
+    """Let torch run only operations that give the same bits each time, for a while, if wanted."""
+    return _deterministic if wanted else nullcontext()

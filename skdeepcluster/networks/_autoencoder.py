@@ -19,7 +19,8 @@ class MLPAutoencoder(nn.Module):
         z = f_\theta(x), \qquad x' = g_{\theta'}(z, q)
 
     All layers but the embedding and the output are followed by a ReLU. What they see, and what they
-    reconstruct, is the difference of x from the buffer `row_mean`. With `n_clusters`, a
+    reconstruct, is the difference of x from the buffer `row_mean`, which is zero until a fit sets
+    it. With `n_clusters`, a
     :class:`StatisticsPooling` block sits on the decoder's second hidden layer.
 
     Parameters

@@ -29,7 +29,8 @@ class CNNAutoencoder(nn.Module):
     a linear layer on their flattened maps. The decoder has a linear layer and three transposed 4 ×
     4 convolutions of stride 2, with batch normalisation and ReLU in between. Sizes are halved
     rounding up and doubled back to what they were, so that images of any size fit. What the network
-    sees, and what it reconstructs, is the difference of x from the buffer `row_mean`.
+    sees, and what it reconstructs, is the difference of x from the buffer `row_mean`,
+    which is zero until a fit sets it.
 
     With `n_clusters`, a :class:`StatisticsPooling` block sits on the decoder's second hidden layer,
     the first transposed convolution: statistics are taken of its flattened maps, and those of a

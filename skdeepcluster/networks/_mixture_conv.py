@@ -120,7 +120,7 @@ class MixtureConv(nn.Module):
 
     28 x 28 grey and 32 x 32 colour images get the networks of Table II, other sizes one in their
     manner (:func:`plan_for`). What the encoders see is the difference of x from the buffer
-    `row_mean`.
+    `row_mean`, which is zero until a fit sets it.
 
     Parameters
     ----------

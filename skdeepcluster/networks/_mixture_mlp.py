@@ -16,7 +16,7 @@ class MixtureMLP(nn.Module):
 
     The encoder of the posterior ends one layer before its last size: the layer of that size is the
     one that receives the component, in :class:`MixtureLatent`. What encoders see is the difference
-    of x from the buffer `row_mean`.
+    of x from the buffer `row_mean`, which is zero until a fit sets it.
 
     Parameters
     ----------

@@ -39,6 +39,9 @@ class UNetAutoencoder(nn.Module):
     mean over the data with probability `skip_dropout`, and the decoder must do with the embedding.
     Their running means are also what `decode` takes when there is no image to take skips from.
 
+    What the network sees, and what it reconstructs, is the difference of x from the buffer
+    `row_mean`, which is zero until a fit sets it.
+
     With `n_clusters`, a :class:`StatisticsPooling` block sits on the decoder's second hidden layer,
     the first 3 × 3 convolution.
     The block's matrices grow with the area of the images: 1.2 million numbers for 28 × 28 pixels,

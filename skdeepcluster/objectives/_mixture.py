@@ -166,12 +166,17 @@ def smallest_set(log_q: Tensor, mass: float) -> Tensor:
     if mass >= 1:
         return torch.ones_like(log_q, dtype=torch.bool)
     q, order = log_q.exp().sort(dim=1, descending=True)
-    # What the likelier components hold already. (On CUDA a running sum may round differently from
-    # call to call, a product does not.)
-    before = q @ torch.ones_like(q[:1]).expand(q.shape[1], -1).triu(1)
-    kept = before < mass
+    kept = _running_sum(q) - q < mass  # what the likelier components hold already
     kept[:, 0] = True
     return torch.zeros_like(kept).scatter_(1, order, kept)
+
+
+def _running_sum(q: Tensor) -> Tensor:
+    if not (q.is_cuda and torch.are_deterministic_algorithms_enabled()):
+        return q.cumsum(dim=1)
+    # On CUDA a running sum may round differently from call to call; a product does not.
+    ones = torch.ones(q.shape[1], q.shape[1], dtype=torch.float64, device=q.device)
+    return (q.double() @ ones.triu()).to(q.dtype)
 
 
 def mixture_elbo(
