@@ -29,14 +29,6 @@ def statdec_targets(name, content):
                    only="readings", remark="from one autoencoder a seed")  # fmt: skip
 
 
-def statdec_small(name, content):
-    for row in content["rows"]:
-        common = dict(data=row["dataset"], seed=row["seed"])
-        yield common | dict(setting="KMeans", scores=row["kmeans"])
-        yield common | dict(setting="StatDEC-1", scores=row["statdec"], seconds=row["seconds"],
-                            epochs=row["epochs"])  # fmt: skip
-
-
 def dccs_digits(name, content):
     for row in content["rows"]:
         setting, _, changed = row["method"].partition(" ")
@@ -75,7 +67,6 @@ RUNS = {
     "statdec_*_split.json": statdec_table,
     "statdec_*_joined.json": statdec_table,
     "statdec_targets_*.json": statdec_targets,
-    "statdec_small.json": statdec_small,
     "dccs_digits.json": dccs_digits,
     "mmdc_[!s]*.json": mmdc_table,
 }
