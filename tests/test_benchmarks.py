@@ -421,7 +421,7 @@ def test_the_page_is_made_from_the_files(tmp_path, in_process):
 def test_earlier_files_are_read():
     found = collect.measured()
     settings = {(row.setting, row.data) for row in found}
-    assert {("DCCS", "digits"), ("MMDC", "digits"), ("StatDEC-1", "mnist")} <= settings
+    assert {("DCCS", "digits"), ("MMDC", "digits"), ("KMeans", "mnist")} <= settings
     assert all(0 <= row.scores["acc"] <= 1 for row in found)
     rivals = {row.setting for row in collect.measured(pattern=collect.PEERS)}
     assert {"ClustPy IDEC", "IDEC"} <= rivals
