@@ -155,6 +155,8 @@ def _describe(data: Data, model: Any) -> None:
     device = resolve_device(model.device)
     name = type(model).__name__
     say(f"{len(data.X)} rows of {shape}, {model.n_clusters} clusters by {name} on {device}")
+    if name == "StatDEC" and data.X.ndim == 4 and 3 in data.X.shape[1:]:
+        say("StatDEC groups photographs by colours and backgrounds: see its documentation")
 
 
 def _load(args: argparse.Namespace) -> Any:

@@ -136,7 +136,6 @@ def _read_folder(path: Path, args: argparse.Namespace, model: Any) -> Data:
         if size is None or mode is None:
             own_size, own_mode = _layout_of_files(path)
             size, mode = size or own_size, mode or own_mode
-        say(f"images are read as {size[0]} x {size[1]} pixels, {_colours(mode)}")
     else:
         shape = model._preprocess.input_shape
         if len(shape) == 1:
@@ -144,6 +143,7 @@ def _read_folder(path: Path, args: argparse.Namespace, model: Any) -> Data:
                 f"the model is one of rows of {shape[0]} features, but {path} is a folder of images"
             )
         size, mode = shape[1:], "RGB" if shape[0] == 3 else "L"
+    say(f"images are read as {size[0]} x {size[1]} pixels, {_colours(mode)}")
     verbose = int(bool(parameters(args).get("verbose", 1)))
     bunch = load_image_folder(path, size, mode, n_jobs=-1, verbose=verbose)
     X = bunch.data

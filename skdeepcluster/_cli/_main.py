@@ -136,9 +136,9 @@ def _add_fit(commands, argv: Sequence[str]) -> None:
     option(
         "--preset",
         choices=["quick", "paper"],
-        help="quick: a run of a minute or two, for a first look; paper: the paper's schedule, "
-        "which may take hours or days; default: the method's defaults. Parameters given beside it "
-        "have the last word",
+        help="quick: a short run, of two minutes at most, for a first look; paper: the paper's "
+        "schedule, which may take hours or days; default: the method's defaults. Parameters given "
+        "beside it have the last word",
     )
     option(
         "--output",

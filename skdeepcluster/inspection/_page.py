@@ -112,7 +112,7 @@ def page(
 <h2 id="pictures">Pictures</h2>
 {pictures}{remarks}
 <h2 id="parameters">Parameters</h2>
-<p class="soft">In bold: other than the default.</p>
+<p class="soft">Values in bold: other than the default.</p>
 <div class="wide"><table>{changed}</table></div>
 <h2 id="versions">Versions</h2>
 <table>{packages}</table>
