@@ -200,6 +200,8 @@ def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], para
     names = description["feature_names_in"]
     _expect("row_shape", math.prod(description["row_shape"]), (n_features,))
     _expect("n_features_in", description["n_features_in"], (n_features,))
+    if description["channels_last"] and len(input_shape) != 3:
+        raise ValueError(f"channels_last is of images, found input_shape {list(input_shape)}.")
     _expect("feature_names_in", n_features if names is None else len(names), (n_features,))
     estimator._preprocess = Preprocessor(
         input_shape,
