@@ -205,12 +205,12 @@ def test_json_that_is_deep(tmp_path, depth):
     assert refused_or_loaded(tmp_path / "model")
 
 
-def test_features_have_no_channels(path):
+def test_features_have_no_channels(tmp_path):
     description, tensors = contents(FIXTURES[[p.stem for p in FIXTURES].index("StatDEC")])
     description["channels_last"] = True
-    forge(path, description, tensors)
+    forge(tmp_path / "model", description, tensors)
     with pytest.raises(LoadError, match=r"channels_last is of images, found input_shape \[4\]"):
-        skdeepcluster.load(path)
+        skdeepcluster.load(tmp_path / "model")
 
 
 # ------------------------------------------------------------------ fuzzing
