@@ -144,9 +144,12 @@ class StatDECNet(ClusteringNet):
         ]
 
     def configure_phase(self) -> None:
-        """Make the phase's optimiser."""
+        """Make the phase's optimiser; before the first, look at a sample of the rows."""
         if self.power_ is None:
-            self.power_ = sample_mean(self.source_, torch.square).mean().item() or 1.0
+            mean, square = sample_mean(self.source_, lambda x: torch.stack([x, x.square()], dim=1))
+            self.power_ = square.mean().item() or 1.0
+            if not self.warm_:
+                center(self.module_, mean)
         if self.phase_.name == CLUSTERING:
             parameters = [*self.module_.parameters(), *self.assignment_.parameters()]
             self.optimizer_ = torch.optim.Adam(parameters, lr=self.lr, fused=True)
@@ -167,9 +170,7 @@ class StatDECNet(ClusteringNet):
             self.schedulers_ = [decay]
 
     def begin_phase(self) -> None:
-        """Center the rows, first of all; place the centres by k-means, when clustering begins."""
-        if self.phase_ is self.phases_[0] and not self.warm_:
-            center(self.module_, self.source_)
+        """Place the centres by k-means, when clustering begins."""
         if self.phase_.name != CLUSTERING:
             return
         if not self.warm_:

@@ -14,7 +14,7 @@ from skdeepcluster._incremental import IncrementalMixin
 from skdeepcluster._layout import value_range
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import n_batches
-from skdeepcluster._training._sampling import center
+from skdeepcluster._training._sampling import center, sample_mean
 from skdeepcluster._validation import (
     check_boolean,
     check_choice,
@@ -218,7 +218,7 @@ class VariationalGMMNet(ClusteringNet):
     def begin_phase(self) -> None:
         """Draw weights for a start; take those of the best one for the run."""
         if self.phase_ is self.phases_[0] and not self.warm_:
-            center(self.module_, self.source_)
+            center(self.module_, sample_mean(self.source_))
         if self.phase_.name == START and self.phase_.stage > 0 and self.stopped_by_ is None:
             module = self.initialized_instance(self.module, self.get_params_for("module"))
             weights = module.state_dict()

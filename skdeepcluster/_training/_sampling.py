@@ -29,19 +29,18 @@ def sample_mean(source: TensorSource, of: Callable[[Tensor], Tensor] = lambda x:
     return total / len(numbers)
 
 
-def center(module: nn.Module, source: TensorSource) -> None:
+def center(module: nn.Module, mean: Tensor) -> None:
     """Set the buffer `row_mean` of a network, where it has one, to the mean of sampled rows.
 
     What all rows have in common would push all units the same way in the first steps of training,
     and ReLUs die of it.
     """
-    row_mean = getattr(module, "row_mean", None)
-    if row_mean is None:
+    if getattr(module, "row_mean", None) is None:
         return
-    shape, found = source.preprocess.input_shape, dict(module.named_buffers()).get("row_mean")
+    shape, found = tuple(mean.shape), dict(module.named_buffers()).get("row_mean")
     if found is None or found.shape != shape:
         raise ValueError(
             f"row_mean of the network must be a buffer of an input's shape {shape}, "
             f"got {'no buffer' if found is None else tuple(found.shape)}."
         )
-    found.copy_(sample_mean(source))
+    found.copy_(mean)
