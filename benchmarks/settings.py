@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from skdeepcluster import DCCS, VariationalGMMClustering
 from skdeepcluster.objectives import TARGET_READINGS
 
 
@@ -38,7 +39,6 @@ _STATDEC = {
 }
 
 #: M1 has the prior alone, M2 mutual information, too, M3 augmentation instead.
-_PAPER_DCCS = {"beta_aug": 2.0, "beta_adv": 1.0, "learning_rate": 1e-4, "max_epochs": 3000}
 _DCCS = {
     "DCCS": {},
     "DCCS M1": {"beta_mi": 0.0, "beta_aug": 0.0},
@@ -48,19 +48,13 @@ _DCCS = {
     "DCCS decoder": {"information": "decoder"},
     "DCCS Sobel": {"color": "sobel"},
     "DCCS colour": {"color": "color"},
-    "DCCS paper": _PAPER_DCCS,
-    "DCCS paper, 5e-4": _PAPER_DCCS | {"learning_rate": 5e-4},
+    "DCCS paper": {},
+    "DCCS paper, 5e-4": {"learning_rate": 5e-4},
     "DCCS 5e-4": {"learning_rate": 5e-4},
     # For as long as it is given: the default's 50 epochs are for small data
     "DCCS long": {"max_epochs": 3000, "tol": 0.0},
 }
 
-_PAPER_VGMM = {
-    "network": "conv",
-    "lambda_aug": "paper",
-    "aug_weights": (1.0, 1.0),
-    "augmented_elbo": False,
-}
 _VGMM = {
     "VGMM": {},
     "VGMM k=8": {"n_clusters": 8},
@@ -71,16 +65,15 @@ _VGMM = {
     "VGMM without augmentation": {"augmentation": None},
     "VGMM L2": {"aug_weights": (1.0, 0.0)},
     "VGMM W2": {"aug_weights": (0.0, 1.0)},
-    "VGMM paper": _PAPER_VGMM,
-    "VGMM paper, VAE with GMM prior": _PAPER_VGMM | {"augmentation": None},
+    "VGMM paper": {},
+    "VGMM paper, VAE with GMM prior": {"augmentation": None, "lambda_recons": 1.0},
     # Scale factors of the reconstruction, in its Table V without augmentation
     **{
-        f"VGMM paper, lambda_recons={value}": _PAPER_VGMM
-        | {"augmentation": None, "lambda_recons": value}
+        f"VGMM paper, lambda_recons={value}": {"augmentation": None, "lambda_recons": value}
         for value in (0.4, 0.5, 0.65, 0.7)
     },
-    "VGMM paper, L2": _PAPER_VGMM | {"aug_weights": (1.0, 0.0)},
-    "VGMM paper, W2": _PAPER_VGMM | {"aug_weights": (0.0, 1.0)},
+    "VGMM paper, L2": {"aug_weights": (1.0, 0.0)},
+    "VGMM paper, W2": {"aug_weights": (0.0, 1.0)},
     # With lambda_recons=1 from the start, z tells nothing of a point
     "VGMM toy": {
         "network": "toy",
@@ -118,16 +111,18 @@ FOR_DATA = {
     ("DCCS", "cifar10"): _MIRRORED,
 }
 
-#: Of the variational paper, its Table II and section V, for the settings that follow it.
-_PAPER_FOR_DATA = {
-    "mnist": {"augmentation": "rotation", "lambda_recons": 1.0, "batch_size": 100},
-    "fashion_mnist": {"augmentation": "brightness", "lambda_recons": 1.0, "batch_size": 100},
-    "cifar10": {
-        "augmentation": "affine",
-        "lambda_recons": ((0, 0.5), (40, 0.1)),
-        "batch_size": 30,
-        "learning_rate": 1e-4,
-    },
+#: Data sets of the papers: the shape of an image, and their number.
+_IMAGES = {
+    "mnist": ((1, 28, 28), 70_000),
+    "fashion_mnist": ((1, 28, 28), 70_000),
+    "cifar10": ((3, 32, 32), 60_000),
+}
+
+#: What names of settings begin with that follow a paper whole: the estimator, and what its preset,
+#: which knows the shape of an image alone, leaves to be said of a data set.
+_PAPERS = {
+    "DCCS paper": (DCCS, {}),
+    "VGMM paper": (VariationalGMMClustering, {"fashion_mnist": {"augmentation": "brightness"}}),
 }
 
 
@@ -135,6 +130,7 @@ def parameters(name: str, data: str) -> dict:
     """What differs from the estimator's defaults, for a setting on a data set."""
     setting = SETTINGS[name]
     more = FOR_DATA.get((setting.estimator, data), {})
-    if name.startswith("VGMM paper"):
-        more = _PAPER_FOR_DATA.get(data, {})
+    for beginning, (cls, by_data) in _PAPERS.items():
+        if name.startswith(beginning) and data in _IMAGES:
+            more = cls._preset("paper", *_IMAGES[data]) | by_data.get(data, {}) | more
     return more | setting.params

@@ -585,7 +585,7 @@ def test_what_the_papers_say_is_in_their_presets():
     assert StatDEC._preset("paper", grey, 70_000) == {"pretraining": "paper"}
     dccs = DCCS._preset("paper", grey, 70_000)
     assert (dccs["beta_aug"], dccs["beta_adv"], dccs["learning_rate"]) == (2, 1, 1e-4)
-    assert dccs["max_epochs"] == 3000
+    assert dccs["max_epochs"] == 600  # of which each has an encoder step for four of the critic
     assert DCCS._preset("paper", colour, 60_000)["beta_aug"] == 4
     assert MMDC._preset("paper", colour, 60_000) == {"batch_size": 128}
     vgmm = VariationalGMMClustering._preset("paper", colour, 60_000)

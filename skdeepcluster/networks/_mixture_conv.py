@@ -78,9 +78,9 @@ COLOUR_32 = Plan(
 #: 32 x 32 faces: 32, 16, 8, 4, 2; and 4, 8, 16, 32.
 FACES_32 = Plan(
     encoder=(C(32, 5, 2, True), C(64, 3, 2, True), C(128, 3, 2, True), C(32, 1, 2, True)),
-    start=(32, 4, 4),
+    start=(32, 4, 4),  # 512 numbers
     decoder=(C(64, 3, 2, True), C(32, 3, 2, True), C(1, 5, 2, True)),
-    decoder_sizes=(512,),
+    decoder_sizes=(),
     posterior=(512, 512),
     prior=(64,),
     negative_slope=NEGATIVE_SLOPE,
@@ -201,7 +201,9 @@ class MixtureConv(nn.Module):
             size = wider
         layers.append(nn.Unflatten(1, plan.start))
         channels, side = plan.start[0], plan.start[1:]
-        for (maps, kernel, stride, same), out in zip(plan.decoder, sides_up(plan), strict=True):
+        # The plan's last step has one map a channel.
+        steps = (*plan.decoder[:-1], plan.decoder[-1]._replace(maps=n_maps))
+        for (maps, kernel, stride, same), out in zip(steps, sides_up(plan), strict=True):
             padding = kernel // 2 if same else 0
             # A stride leaves open which of several sizes is meant.
             extra = tuple(
@@ -210,9 +212,7 @@ class MixtureConv(nn.Module):
             up = ConvTranspose2d(channels, maps, kernel, stride, padding, extra)
             layers += [up, self._activation()]
             channels, side = maps, out
-        # The plan's last step has one map a channel.
-        layers[-2:] = [ConvTranspose2d(up.in_channels, n_maps, kernel, stride, padding, extra)]
-        return nn.Sequential(*layers)
+        return nn.Sequential(*layers[:-1])
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Features for the assignment and for the posterior.

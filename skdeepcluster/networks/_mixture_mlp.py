@@ -29,8 +29,8 @@ class MixtureMLP(nn.Module):
     n_outputs : int, default=1
         Numbers that the decoder gives for each number of the input: 1 for a Bernoulli likelihood, 2
         for a Gaussian one.
-    posterior : sequence of int or None, default=None
-        Sizes for the posterior, if others than `hidden`.
+    assignment, posterior : sequence of int or None, default=None
+        Sizes for the encoders of q(k|x) and of q(z|x,k), if others than `hidden`.
     prior : sequence of int, default=()
         Hidden layers of the prior.
     negative_slope : float, default=0.0
@@ -63,6 +63,7 @@ class MixtureMLP(nn.Module):
         embedding_dim: int = 10,
         hidden: Sequence[int] = (500, 500),
         n_outputs: int = 1,
+        assignment: Sequence[int] | None = None,
         posterior: Sequence[int] | None = None,
         prior: Sequence[int] = (),
         negative_slope: float = 0.0,
@@ -75,7 +76,7 @@ class MixtureMLP(nn.Module):
         self.output_shape = (n_outputs * input_shape[0], *input_shape[1:])
         self.register_buffer("row_mean", torch.zeros(tuple(input_shape)))
         n_inputs = math.prod(input_shape)
-        self.assignment = self._layers([n_inputs, *hidden])
+        self.assignment = self._layers([n_inputs, *(assignment or hidden)])
         self.posterior = self._layers([n_inputs, *posterior[:-1]])
         sizes = [embedding_dim, *hidden[::-1]]
         last = nn.Linear(sizes[-1], math.prod(self.output_shape))
@@ -86,12 +87,16 @@ class MixtureMLP(nn.Module):
         cls, input_shape: Sequence[int], embedding_dim: int = 2, n_outputs: int = 2
     ) -> "MixtureMLP":
         """Build the network of Table II for two-dimensional toy data."""
-        sizes = {"hidden": (120, 120), "posterior": (10, 10), "prior": (120,)}
-        network = cls(
-            input_shape, embedding_dim, n_outputs=n_outputs, negative_slope=NEGATIVE_SLOPE, **sizes
+        return cls(
+            input_shape,
+            embedding_dim,
+            hidden=(120, 120),
+            n_outputs=n_outputs,
+            assignment=(120,),
+            posterior=(10, 10),
+            prior=(120,),
+            negative_slope=NEGATIVE_SLOPE,
         )
-        network.assignment = network._layers([math.prod(input_shape), 120])
-        return network
 
     def _layers(self, sizes: Sequence[int]) -> nn.Sequential:
         slope = self.negative_slope
