@@ -166,12 +166,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         X, row_shape = self._check_X(X, reset=start is None)
         if len(X) < self.n_clusters and (start is None or not one_epoch):
             raise ValueError(f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}.")
-        if start is None:
-            preprocess = make_preprocessor(X, row_shape, self.image_shape, self.scaling)
-        else:
-            preprocess = self._preprocess
-            self._check_row_shape(row_shape)
-            self._check_preparation()
+        preprocess = self._preprocessor_for(X, row_shape, start)
         device = resolve_device(self.device)
         check_deterministic(self.deterministic, device)
         seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess, start))
@@ -183,17 +178,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         path = None if one_epoch else self._checkpoint_path(X, row_shape, seed, start)
         with seeded(seed, device), deterministic_operations(self.deterministic):
             net = self._make_net(
-                preprocess.input_shape,
-                len(X),
-                seed=seed,
-                device=device,
-                precision=resolve_precision(self.precision, device),
-                batch_size=self.batch_size,
-                compile=self.compile,
-                max_time=self.max_time,
-                checkpoint=path,
-                callbacks=self.callbacks,
-                verbose=self.verbose,
+                preprocess.input_shape, len(X), **self._common(seed, device), checkpoint=path
             )
             if one_epoch:
                 net.one_epoch_, net.max_epochs = True, 1
@@ -204,8 +189,35 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if start is None:
             self._row_shape = row_shape or X.shape[1:]
             self._prepared_by = self._preparation()
+        self._keep(net, source, self.history_ if start is not None and one_epoch else [])
+        return net
+
+    def _preprocessor_for(
+        self, X: Any, row_shape: tuple[int, ...] | None, start: ClusteringNet | None
+    ) -> Preprocessor:
+        """Make what prepares rows, or take that of the fit that this one goes on from."""
+        if start is None:
+            return make_preprocessor(X, row_shape, self.image_shape, self.scaling)
+        self._check_row_shape(row_shape)
+        self._check_preparation()
+        return self._preprocess
+
+    def _common(self, seed: int, device: torch.device) -> dict[str, Any]:
+        """Return the arguments that the nets of all methods take."""
+        return {
+            "seed": seed,
+            "device": device,
+            "precision": resolve_precision(self.precision, device),
+            "batch_size": self.batch_size,
+            "compile": self.compile,
+            "max_time": self.max_time,
+            "callbacks": self.callbacks,
+            "verbose": self.verbose,
+        }
+
+    def _keep(self, net: ClusteringNet, source: TensorSource, before: list[dict]) -> None:
+        """Set the fitted attributes, with the rows of history that were `before` this fit."""
         self.net_ = net
-        before = self.history_ if start is not None and one_epoch else []
         rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
         self.history_ = before + [{**row, "epoch": len(before) + row["epoch"]} for row in rows]
         self.n_iter_ = sum(row["phase"] == CLUSTERING for row in self.history_)
@@ -213,7 +225,6 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         net.trim_for_prediction()
         self.labels_ = self._map(source, net.assign).argmax(axis=1)
         net.leave_group()
-        return net
 
     def _alike(
         self, X: np.ndarray, preprocess: Preprocessor, start: ClusteringNet | None
