@@ -4,7 +4,9 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import _common, earlier
+from benchmarks import _common, earlier, runs
+from benchmarks.results import IN_PRETRAINING
+from benchmarks.settings import SETTINGS
 
 #: Result files of `papers` and `gpu`, and of `peers`.
 RUNS, PEERS = "papers_*.json", "peers_*.json"
@@ -37,6 +39,7 @@ class Measured:
     curve: list = field(default_factory=list)
     gpu: str | None = None
     only: str | None = None  # the one table that it is for
+    parameters: str = ""  # all of them, and the data where these are the same for every seed
     remark: str = ""
 
     @property
@@ -44,8 +47,8 @@ class Measured:
         """Runs that may be averaged differ in nothing but the seed."""
         return (
             self.setting, self.data, self.sampling, self.protocol, self.n, self.device,
-            self.precision, self.changed, self.max_time, self.stop_reason == "budget",
-            self.complete, self.only,
+            self.precision, self.changed, self.max_time,
+            None if self.complete else self.stop_reason, self.only, self.parameters,
         )  # fmt: skip
 
 
@@ -91,7 +94,37 @@ def _measured(row):
         more=out.get("more", {}),
         curve=out.get("curve", []),
         gpu=row["with"].get("gpu"),
+        parameters=_parameters(row),
+        remark=", ".join(_remarks(row)),
     )
+
+
+def _parameters(row):
+    ran, on = row.get("ran", {}), row.get("on", {})
+    if "estimator" not in ran:  # another package's, with the seed among them
+        return ""
+    data = None if on.get("sampling") else on.get("hash")
+    return json.dumps([ran["parameters"], data], sort_keys=True)
+
+
+def _remarks(row):
+    """What must be said of a row wherever it is shown."""
+    if row["out"]["stop_reason"] == IN_PRETRAINING:
+        yield "no epoch of clustering"
+    if _is_outdated(row):
+        yield "earlier defaults"
+
+
+def _is_outdated(row):
+    """Whether the row's setting now has other parameters."""
+    ran = row.get("ran", {})
+    if "estimator" not in ran or ran["setting"] not in SETTINGS:
+        return False
+    then = ran["parameters"]
+    try:
+        return runs.what(row["row"], then["n_clusters"])["parameters"] != then
+    except TypeError:  # a parameter of then is no more
+        return True
 
 
 def groups(rows: list[Measured]) -> list[list[Measured]]:

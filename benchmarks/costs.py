@@ -1,6 +1,7 @@
 """Sections of the results page about time and memory, and about the machines."""
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +52,7 @@ def speed(folder) -> list[str]:
                      "scikit-learn alone.", ""]  # fmt: skip
             continue
         where = row["with"]["gpu"] or f"CPU, {asked['threads']} threads"
-        about = [asked["method"], where, asked["precision"]]
+        about = [asked["method"], where, asked["precision"], f"{asked['n']:,}"]
         t, p = out["training"], out["predicting"]
         ours, share = t["seconds"]["ours"], t["share_of_peak"]
         loader, ready = (t["seconds"].get(name) for name in ("loader", "augmented"))
@@ -64,7 +65,7 @@ def speed(folder) -> list[str]:
         predict.append([*about, *(f"{p['images_per_s'][k]:,.0f}" for k in ("ours", "by_hand")),
                         f"{p['seconds']['ours'] / p['seconds']['by_hand']:.2f}"])  # fmt: skip
     if train:
-        heads = ["method", "machine", "precision"]
+        heads = ["method", "machine", "precision", "images"]
         lines += ["**Training, images/s** (times are those of an epoch, as ratios)", ""]
         lines += _markdown([*heads, "ours", "by hand", "bare passes", "ours : by hand",
                             "ours : passes", "share of peak", "peak GFLOP/s",
@@ -79,12 +80,14 @@ def _earlier_speed(folder, below):
     """Ratios of result files whose scripts had forms of their own."""
     cells = []
     for name, content in _contents(folder, "*_speed.json").items():
-        threads = content.get("provenance", {}).get("threads", "")
         for part, out in content.items():
-            for key in ("ratio", "relative", "beside"):
-                if isinstance(out, dict) and isinstance(out.get(key), float):
-                    about = f"{name}: {part}".replace("_", " ")
-                    cells.append([about, key, f"{out[key]:.3f}", str(threads)])
+            if not isinstance(out, dict):
+                continue
+            threads = out.get("threads", content.get("provenance", {}).get("threads", ""))
+            for key in ("ratio", "relative", "beside", "to_one_component"):
+                for which, value in _numbers(out.get(key)):
+                    about = f"{name}: {part}{which}".replace("_", " ")
+                    cells.append([about, key.replace("_", " "), f"{value:.3f}", str(threads)])
     if not cells:
         return []
     title = "**Single questions, as ratios to what the package is compared with**"
@@ -92,20 +95,70 @@ def _earlier_speed(folder, below):
             *_markdown(["measurement", "figure", "value", "threads"], cells)]  # fmt: skip
 
 
+def _numbers(value):
+    """A figure, or several by name, as pairs of what to add to the measurement's name and it."""
+    if isinstance(value, float):
+        return [("", value)]
+    return [(f", {name}", v) for name, v in value.items()] if isinstance(value, dict) else []
+
+
 # ---------------------------------------------------------------------- growth
 
 
-def growth(folder) -> dict[tuple[str, str], list[tuple[float, float, float]]]:
-    """Value, seconds and MB by method and factor, in the order of the values."""
+@dataclass(frozen=True)
+class Series:
+    """What measurements have in common between which nothing but the factor differs."""
+
+    method: str
+    factor: str
+    fixed: tuple[tuple[str, int], ...]  # the other factors
+    device: str
+    precision: str
+    threads: int
+
+    @property
+    def how(self) -> str:
+        """With what, beside the method and the factor."""
+        fixed = [f"{value:,} {FACTORS[name]}" for name, value in self.fixed]
+        device = "CPU" if self.device == "cpu" else self.device
+        precision = [] if self.precision == "auto" else [self.precision]
+        threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
+        return ", ".join([*fixed, device, *precision, threads])
+
+
+@dataclass
+class Points:
+    """What was measured of a series, in the order of the factor's values."""
+
+    measured: list[tuple[float, float, float]] = field(default_factory=list)  # value, seconds, MB
+    ended: list[tuple[float, float]] = field(default_factory=list)  # value, seconds until it was
+
+
+def growth(folder) -> dict[Series, Points]:
+    """Measurements by what they have in common; what was cut short is none of them."""
     found = {}
     for row in _rows(folder, "scale"):
         asked, out = row["row"], row["out"]
-        point = (asked["value"], out["seconds"], out["peak_mb_above"])
-        found.setdefault((asked["method"], asked["factor"]), []).append(point)
-    for row in _rows(folder, "statdec_scale"):  # of an earlier form
-        point = (row["n"], row["seconds"], row["peak_mb_above_torch"])
-        found.setdefault(("StatDEC (64 features)", "n"), []).append(point)
-    return {key: sorted(points) for key, points in found.items()}
+        fixed = tuple((k, v) for k, v in asked["where"].items() if k != asked["factor"])
+        device = row["with"].get("gpu") or asked["device"]
+        series = Series(asked["method"], asked["factor"], fixed, device, asked["precision"],
+                        asked["threads"])  # fmt: skip
+        points = found.setdefault(series, Points())
+        if row["complete"]:
+            point = (asked["value"], out["seconds"], out["peak_mb_above_torch"])
+            points.measured.append(point)
+        else:
+            points.ended.append((asked["value"], out["seconds"]))
+    for content in _contents(folder, "statdec_scale.json").values():  # of an earlier form
+        series = Series("StatDEC (earlier)", "n", (("d", 64), ("k", 10)), "cpu", "auto",
+                        content["provenance"]["threads"])  # fmt: skip
+        points = found.setdefault(series, Points())
+        for row in content["rows"]:
+            points.measured.append((row["n"], row["seconds"], row["peak_mb_above_torch"]))
+    for points in found.values():
+        points.measured.sort()
+        points.ended.sort()
+    return found
 
 
 def exponent(values, costs) -> float | None:
@@ -118,22 +171,33 @@ def exponent(values, costs) -> float | None:
 
 
 def scale(folder) -> list[str]:
-    """Exponents, and the measured ends."""
+    """Exponents, the measured ends, and what took too long."""
     cells = []
-    for (method, factor), points in growth(folder).items():
-        values, seconds, mb = zip(*points, strict=True)
-        slopes = [exponent(values, seconds), exponent(values, mb)]
-        cells.append([
-            method, FACTORS[factor], f"{values[0]:,} to {values[-1]:,}",
-            f"{seconds[0]:.1f} to {seconds[-1]:.1f}", f"{mb[0]:.0f} to {mb[-1]:.0f}",
-            *("" if slope is None else f"{slope:.2f}" for slope in slopes),
-        ])  # fmt: skip
+    for series, points in growth(folder).items():
+        ended = [f"{value:,}: **cut short** after {s:.0f} s" for value, s in points.ended]
+        cells.append([series.method, FACTORS[series.factor], series.how,
+                      *_ends(points.measured), "; ".join(ended)])  # fmt: skip
     if not cells:
         return []
-    heads = ["method", "by", "from, to", "seconds", "peak MB", "exponent of time", "of memory"]
+    heads = ["method", "by", "with", "from, to", "seconds", "peak MB", "exponent of time",
+             "of memory", "remarks"]  # fmt: skip
     return ["One epoch of each phase. Cost is taken to grow as a power of what is varied, and the",
-            "exponent is fitted to all points. Memory is anonymous, above that of the imports.",
-            "", *_markdown(heads, cells)]  # fmt: skip
+            "exponent is fitted to all points. Memory is anonymous, above that after importing",
+            "torch.", "", *_markdown(heads, cells)]  # fmt: skip
+
+
+def _ends(measured):
+    """Ranges of the values and of both costs, and the exponents."""
+    if not measured:
+        return [""] * 5
+    values, seconds, mb = zip(*measured, strict=True)
+    slopes = [exponent(values, seconds), exponent(values, mb)]
+    return [
+        f"{values[0]:,} to {values[-1]:,}",
+        f"{seconds[0]:.1f} to {seconds[-1]:.1f}",
+        f"{mb[0]:.0f} to {mb[-1]:.0f}",
+        *("" if slope is None else f"{slope:z.2f}" for slope in slopes),
+    ]
 
 
 def beside(folder) -> list[str]:

@@ -1,5 +1,7 @@
 """Result files whose scripts had forms of their own, read as rows of the form that all have now."""
 
+from benchmarks.settings import parameters
+
 SCORES = ("acc", "nmi", "ari")
 
 
@@ -51,6 +53,17 @@ def mmdc_table(name, content):
                    more={"before refinement": before} if before else {})  # fmt: skip
 
 
+def vgmm_toy(name, content):
+    """Five circle arcs, with KMeans beside."""
+    known = parameters("VGMM toy", "circle_arcs")
+    for row in content["rows"]:
+        where = dict(data="circle_arcs", seed=row["seed"])
+        yield dict(setting="KMeans", scores=row["kmeans"], **where)
+        changed = ", ".join(f"{k}={v}" for k, v in row["settings"].items() if known.get(k) != v)
+        yield dict(setting="VGMM toy", scores=row["vgmm"], changed=changed,
+                   seconds=row["seconds"], cpu_s=row["cpu_seconds"], **where)  # fmt: skip
+
+
 def clustpy_pair(name, content):
     """IDEC of both packages, with equal epochs."""
     for who, rows in content["rows"].items():
@@ -69,5 +82,6 @@ RUNS = {
     "statdec_targets_*.json": statdec_targets,
     "dccs_digits.json": dccs_digits,
     "mmdc_[!s]*.json": mmdc_table,
+    "vgmm_toy.json": vgmm_toy,
 }
 PEERS = {"clustpy_pair.json": clustpy_pair}

@@ -1,33 +1,39 @@
 """One queue of the runs that want a GPU, for a machine that is there for a short while.
 
-It needs no network. Calls go on from each other on that machine's own disk (`--work`), and each
-ends in time (`--budget`); rows have their share of the time, and what did not finish is reported as
-cut short. For a machine that takes at most 64 MiB at once and gives back a few files of 16 MiB:
+It needs no network. Calls go on from each other on that machine's own disk, and each ends in time
+(`--budget`); rows have their share of the time, and what did not finish is reported as cut short.
+All that a call leaves for the next one is in WORK: checkpoints, results, weights, and what of them
+was sent. Where the code is copied anew for each call, WORK and the data must be where that deletes
+nothing; git ignores ``gpu_work``. For a machine that takes at most 64 MiB at once and gives back a
+few files of 16 MiB:
 
 1. Here: ``gpu --data DATA --pieces PIECES`` writes the data in pieces of less than 64 MiB.
-2. There, with some of the pieces in each call: ``gpu --data PIECES --take FOLDER`` keeps them.
-3. There: ``gpu --data FOLDER --work WORK --out OUT --budget 540``, again and again. OUT gets the
-   result files and the weights, as `save` writes them, in parts; what does not fit in one call
-   (`--files`, `--mb`) comes with the next.
-4. Here: ``gpu --collect FOLDER`` takes the results over, and puts the weights together.
+2. There, with some of the pieces in each call: ``gpu --data PIECES --take gpu_work/data`` keeps
+   them.
+3. There: ``gpu --data gpu_work/data --out OUT --budget 540 --graphs``, again and again. OUT gets
+   the rows of this queue and the weights, as `save` writes them, in parts; what does not fit in one
+   call (`--files`, `--mb`) comes with the next.
+4. Here: ``gpu --collect FOLDER`` takes the rows over, and puts the weights together.
 
 With `--device cpu`, `--n` and `--set` the queue can be tried anywhere.
 """
 
 import argparse
 import ast
+import hashlib
 import json
 import math
 import re
 import shutil
 from pathlib import Path
 
-from benchmarks import data
+from benchmarks import _common, data
 from benchmarks.papers import add_running, row_of, run_rows
 from benchmarks.report import as_text, papers_tables
-from benchmarks.results import merge
+from benchmarks.results import Results, finished, merge
 
-#: Setting, data, protocol, and seconds of a seed at most; in the order of their need.
+#: Setting, data, protocol, and seconds of a seed at most; in the order of their need. None is as
+#: long as it takes: the paper's pre-training of StatDEC alone has 600,000 steps.
 QUEUE = (
     ("MMDC", "cifar10", "joined", None),
     ("DCCS paper, 5e-4", "mnist", "joined", 240.0),
@@ -35,11 +41,13 @@ QUEUE = (
     ("DCCS paper, 5e-4", "cifar10", "joined", 240.0),
     ("VGMM paper", "mnist", "joined", 180.0),
     ("VGMM paper", "fashion_mnist", "joined", 180.0),
-    ("StatDEC-1 paper", "mnist", "split", 180.0),
+    ("VGMM paper", "cifar10", "joined", 180.0),
+    ("StatDEC-1 paper", "mnist", "split", None),
 )
 
 PART_BYTES = 15_000_000
-PART = re.compile(r"(?P<name>.+)\.(?P<number>\d{2})of(?P<count>\d{2})")
+#: A digest tells the weights of a run from those that an earlier call had of it.
+PART = re.compile(r"(?P<name>.+)\.(?P<digest>[0-9a-f]{8})\.(?P<number>\d{2})of(?P<count>\d{2})")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,14 +77,17 @@ def main(args: argparse.Namespace) -> int:
             shutil.copy(path, args.take)
         return 0
     if args.collect:
-        merge(sorted(args.collect.glob("papers_*.json")), _results(args))
+        results = Path(args.results or _common.RESULTS)
+        merge(sorted(args.collect.glob("papers_*.json")), results)
         join(args.collect)
         return 0
     work = Path(args.work)
     work.mkdir(parents=True, exist_ok=True)
+    args.results = args.results or work / "results"
     failed = run_rows(queue(args), args, weights=lambda row: str(work / _file_of(row)))
     if args.out:
-        send(work, _results(args), args.out, args.files, args.mb * 1e6)
+        everything = argparse.Namespace(**vars(args) | {"only": None})
+        send(queue(everything), work, args.results, args.out, args.files, args.mb * 1e6)
     print(as_text(papers_tables(args.results)))
     return failed
 
@@ -91,12 +102,6 @@ def queue(args) -> list[dict]:
         for seed in range(args.seeds)
         for setting, name, protocol, seconds in chosen
     ]  # fmt: skip
-
-
-def _results(args):
-    from benchmarks import _common
-
-    return Path(args.results or _common.RESULTS)
 
 
 def _write_pieces(args):
@@ -116,43 +121,60 @@ def _file_of(row):
 # ---------------------------------------------------------------------- what comes back
 
 
-def send(work: Path, results: Path, out: Path, files: int, n_bytes: float) -> None:
-    """Put into `out` the result files, and parts of weights that were not sent before."""
+def send(asked: list[dict], work: Path, results, out: Path, files: int, n_bytes: float) -> None:
+    """Put into `out` the rows that were asked for, and parts of weights that were not sent before.
+
+    Weights of runs that are finished go first. Those of others are sent again when the run has gone
+    on.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    for path in sorted(results.glob("papers_*.json")):
-        shutil.copy(path, out)
+    ended, others = [], []
+    for asked_row in asked:
+        name = f"papers_{asked_row['data']}"
+        row = Results(name, results).find(asked_row)
+        if row is not None:
+            Results(name, out).put(row)
+            (ended if finished(row) else others).append(work / _file_of(asked_row))
     used = [path.stat().st_size for path in out.iterdir()]
     ledger = work / "sent.json"
-    sent = json.loads(ledger.read_text()) if ledger.exists() else {}
+    sent = set(json.loads(ledger.read_text())) if ledger.exists() else set()
     left = 0
-    for path in sorted(work.glob("*.safetensors")):
-        content = path.read_bytes()
-        stamp = [len(content), path.stat().st_mtime_ns]
-        count = math.ceil(len(content) / PART_BYTES)
-        for i in range(count):
-            name = f"{path.name}.{i:02}of{count:02}"
-            part = content[i * PART_BYTES : (i + 1) * PART_BYTES]
-            if sent.get(name) == stamp:
+    for path in filter(Path.exists, ended + others):
+        for name, part in _parts(path):
+            if name in sent:
                 continue
             if len(used) >= files or sum(used) + len(part) > n_bytes:
                 left += 1
                 continue
             (out / name).write_bytes(part)
             used.append(len(part))
-            sent[name] = stamp
-    ledger.write_text(json.dumps(sent))
+            sent.add(name)
+    ledger.write_text(json.dumps(sorted(sent)))
     print(f"{out} has {len(used)} files; {left} parts of weights are left for the next call")
 
 
+def _parts(path):
+    """Names and contents of the parts of a file."""
+    content = path.read_bytes()
+    digest = hashlib.blake2b(content, digest_size=4).hexdigest()
+    count = math.ceil(len(content) / PART_BYTES)
+    for i in range(count):
+        part = content[i * PART_BYTES : (i + 1) * PART_BYTES]
+        yield f"{path.name}.{digest}.{i:02}of{count:02}", part
+
+
 def join(folder: Path) -> None:
-    """Put weights together from their parts, where all are there."""
-    names = {match["name"]: match for p in folder.iterdir() if (match := PART.fullmatch(p.name))}
-    for name, match in sorted(names.items()):
-        count = int(match["count"])
-        parts = [folder / f"{name}.{i:02}of{count:02}" for i in range(count)]
-        missing = [part.name for part in parts if not part.exists()]
-        if missing:
-            print(f"{name} lacks {', '.join(missing)}")
+    """Put weights together from their parts, where all are there; of several the latest."""
+    found = {}
+    for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        if match := PART.fullmatch(path.name):
+            parts = found.setdefault(match["name"], {}).setdefault(match["digest"], set())
+            parts.add((int(match["number"]), int(match["count"]), path))
+    for name, versions in sorted(found.items()):
+        whole = [sorted(parts) for parts in versions.values() if len(parts) == max(parts)[1]]
+        if not whole:
+            latest = list(versions.values())[-1]
+            print(f"{name} has {len(latest)} of {max(latest)[1]} parts")
             continue
-        (folder / name).write_bytes(b"".join(part.read_bytes() for part in parts))
+        (folder / name).write_bytes(b"".join(path.read_bytes() for *_, path in whole[-1]))
         print(folder / name)

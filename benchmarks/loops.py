@@ -7,6 +7,7 @@ on inputs made before, `forward` what a prediction needs.
 """
 
 import copy
+import math
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -79,7 +80,7 @@ class StatDECLoop(Loop):
         self.network, self.head = net.module_, net.assignment_
         self.modules = (self.network, self.head)
         self.optimizer = self.adam(*self.modules)
-        self.unit = self.images(slice(None, None, 15)).square().mean()
+        self.unit = net.power_
         self.steps, self.target = 0, None
 
     def refresh(self):
@@ -236,7 +237,8 @@ class VGMMLoop(Loop):
         ratio = variance / prior_variance
         distance = (mean - prior_mean).square() / prior_variance
         kl = 0.5 * (ratio - ratio.log() - 1 + distance).sum(dim=-1)
-        elbo = (q * (self.recons * log_likelihood - log_q - kl)).sum(dim=1).mean()
+        kl = kl + log_q + math.log(log_q.shape[1])  # of q(k|x) from 1/K, too
+        elbo = (q * (self.recons * log_likelihood - kl)).sum(dim=1).mean()
         (a, b), (m, n), (s, t) = q.chunk(2), mean.chunk(2), std.chunk(2)
         l2 = (a - b).square().sum(dim=1).mean()
         w2 = (a * ((m - n).square() + (s - t).square()).sum(dim=-1)).sum(dim=1).mean()
@@ -264,7 +266,9 @@ class MMDCLoop(Loop):
         self.trunk, self.head, self.views = net.module_, net.head_, net.views
         self.modules = (self.trunk, self.head)
         parameters = [p for module in self.modules for p in module.parameters()]
-        self.optimizer = torch.optim.SGD(parameters, lr=0.05, momentum=0.9, weight_decay=5e-4,
+        weights = {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 5e-4}
+        biases = {"params": [p for p in parameters if p.ndim <= 1]}
+        self.optimizer = torch.optim.SGD([weights, biases], lr=0.05, momentum=0.9,
                                          fused=self.device.type != "mps")  # fmt: skip
         means = net.assignment_.means
         self.means = means

@@ -6,10 +6,10 @@ import time
 
 import torch
 
-from benchmarks import child
+from benchmarks import child, data, runs
 from benchmarks.extras import suiting
 from benchmarks.report import as_text, papers_tables
-from benchmarks.results import Results, finished, surroundings
+from benchmarks.results import Results, as_asked, finished, surroundings
 from benchmarks.settings import SETTINGS
 from benchmarks.tables import tables
 
@@ -24,7 +24,7 @@ LEAST_S = 5.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--table", nargs="+", help=f"of {', '.join(tables())}; all if not given")
     parser.add_argument("--dataset", nargs="+", help="of those that the tables have")
-    parser.add_argument("--sampling", nargs="+", help="such as 'long-tailed 100'")
+    parser.add_argument("--sampling", nargs="+", help="such as 'long-tailed 100'; none: all images")
     parser.add_argument("--methods", nargs="+", choices=SETTINGS, help="settings, not all")
     parser.add_argument("--protocol", choices=["joined", "split"], help="in place of the table's")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from --first-seed on")
@@ -62,25 +62,25 @@ def rows_of(args) -> list[dict]:
     found = {}
     for seed in range(args.first_seed, args.first_seed + args.seeds):
         for table in _chosen(args):
-            for (data, sampling), entries in table.entries.items():
-                if (args.dataset and data not in args.dataset) or (
-                    args.sampling and sampling not in args.sampling
+            for (name, sampling), entries in table.entries.items():
+                if (args.dataset and name not in args.dataset) or (
+                    args.sampling and (sampling or "none") not in args.sampling
                 ):
                     continue
                 for entry in entries:
                     if args.methods and entry.setting not in args.methods:
                         continue
-                    protocol = args.protocol or table.protocols[data, sampling]
-                    row = row_of(entry.setting, data, args, seed, sampling=sampling, set=changes,
+                    protocol = args.protocol or table.protocols[name, sampling]
+                    row = row_of(entry.setting, name, args, seed, sampling=sampling, set=changes,
                                  protocol=protocol)  # fmt: skip
                     extras = suiting(table.extras, SETTINGS[entry.setting].estimator)
                     found.setdefault(str(row), (row, set()))[1].update(extras)
     return [row | {"extras": sorted(extras)} for row, extras in found.values()]
 
 
-def row_of(setting, data, args, seed, **more) -> dict:
+def row_of(setting, name, args, seed, **more) -> dict:
     """What is run, and is the key of its result."""
-    row = {"setting": setting, "set": {}, "data": data, "sampling": None, "protocol": "joined",
+    row = {"setting": setting, "set": {}, "data": name, "sampling": None, "protocol": "joined",
            "n": args.n, "seed": seed, "device": _device(args.device), "precision": args.precision,
            "threads": args.threads, "max_time": args.max_time}  # fmt: skip
     return row | more
@@ -104,14 +104,16 @@ def run_rows(rows: list[dict], args, command: str = "papers", weights=None) -> i
     """Run what is not finished, until the budget ends; return how many rows failed."""
     deadline = None if args.budget is None else time.monotonic() + args.budget
     reserve = 0.0 if args.budget is None else max(RESERVE_S, RESERVE * args.budget)
-    failed = 0
+    failed, earlier = 0, _Earlier(args.data)
     for row in rows:
         row = dict(row)
         extras = row.pop("extras", [])
         results = Results(f"{command}_{row['data']}", args.results)
-        present = results.find(row)
-        if finished(present) and set(extras) <= set(present["out"]["extras"]):
+        present = earlier.find(results, row)
+        done = present["out"]["extras"] if present else []
+        if finished(present) and set(extras) <= set(done):
             continue
+        extras = sorted({*extras, *done})
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left < reserve + LEAST_S:
             break
@@ -134,6 +136,38 @@ def run_rows(rows: list[dict], args, command: str = "papers", weights=None) -> i
         results.put(result)
         print(f"  {_shown(result)}", flush=True)
     return failed
+
+
+class _Earlier:
+    """Rows of result files that have what would run now: its parameters, and its data."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._known = {}  # numbers of classes and hashes: reading takes a while
+
+    def find(self, results, row):
+        """The row of that key, if there is one that need not run anew."""
+        present = results.find(row)
+        if present is None or "ran" not in present:  # it had to be ended
+            return present
+        try:
+            n_classes, on = self._on(row)
+        except FileNotFoundError:  # nothing could run here
+            return present
+        if as_asked(present, {"ran": runs.what(row, n_classes), "on": on}):
+            return present
+        print(f"{_named(row)}: not as it was measured, so anew", flush=True)
+        return None
+
+    def _on(self, row):
+        seed = row["seed"] if row["sampling"] else 0  # of the sampling
+        key = (row["data"], row["n"], row["sampling"], row["protocol"], seed)
+        if key not in self._known:
+            name, n, sampling, protocol, seed = key
+            rows = data.select(name, self.folder, n=n, sampling=sampling, protocol=protocol,
+                               seed=seed)  # fmt: skip
+            self._known[key] = rows.n_classes, runs.on_what(row, rows)
+        return self._known[key]
 
 
 def cut_short(command: str, row: dict, present: dict | None, seconds: float) -> dict:

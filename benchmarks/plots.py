@@ -69,14 +69,18 @@ def _critic(rows, where, path):
 
 
 def _growth(folder, pictures):
-    drawn, found = [], costs.growth(folder)
-    for factor in dict.fromkeys(key[1] for key in found):
+    found = {series: points.measured for series, points in costs.growth(folder).items()}
+    drawn = []
+    for factor in dict.fromkeys(series.factor for series, points in found.items() if points):
         figure, both = plt.subplots(1, 2, figsize=(7.6, 3.4), layout="constrained")
-        for method in [key[0] for key in found if key[1] == factor]:
-            values, seconds, mb = map(np.array, zip(*found[method, factor], strict=True))
+        shown = [series for series in found if series.factor == factor and found[series]]
+        for series in shown:
+            alone = sum(other.method == series.method for other in shown) == 1
+            name = series.method if alone else f"{series.method}, {series.how}"
+            values, seconds, mb = map(np.array, zip(*found[series], strict=True))
             for axes, cost in zip(both, (seconds, mb), strict=True):
                 slope = costs.exponent(values, cost)
-                label = method if slope is None else f"{method} ({slope:.2f})"
+                label = name if slope is None else f"{name} ({slope:z.2f})"
                 axes.plot(values, np.maximum(cost, 1e-3), "o-", ms=3, lw=1.2, label=label)
         for axes, label in zip(both, ("seconds", "peak MB"), strict=True):
             axes.set(xscale="log", yscale="log", xlabel=costs.FACTORS[factor], ylabel=label)

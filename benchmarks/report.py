@@ -2,6 +2,7 @@
 
 import argparse
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ NAMES = {
     "circle_arcs": "circle arcs",
 }
 
-#: What a whole data set has, to say of how many rows a line is.
 INTRODUCTION = """
     Made by `python -m benchmarks report` from the files in `benchmarks/results/`, each row of which
     has its parameters, data, versions, commit and machine; of files in earlier forms, what those
@@ -32,8 +32,9 @@ INTRODUCTION = """
     A line says in its last column what was different: another protocol ("joined": all images are
     fitted and scored; "split": the training split is fitted, the other images are scored), fewer
     rows, a bound on its time. Where classes are of unequal size, balanced ACC is the mean recall of
-    all, and "recall of the rarest" that of the three smallest. **Cut short** is a run that a budget
-    ended before its own end; it shares no line, and so no mean, with runs that came to theirs.
+    all, and "recall of the rarest" that of the three smallest. "Labels kept" is the share of images
+    with the label that they have undistorted. **Cut short** is a run that a budget ended before its
+    own end; it shares no line, and so no mean, with runs that came to theirs.
 """
 
 
@@ -98,6 +99,43 @@ def _paragraph(text):
 # ---------------------------------------------------------------------- tables of runs
 
 
+#: Heads of the columns, by what a line has in them.
+HEADS = {
+    "setting": "setting",
+    "printed": "printed",
+    "acc": "ACC",
+    "nmi": "NMI",
+    "ari": "ARI",
+    "balanced_acc": "balanced ACC",
+    "recall_smallest": "recall of the rarest",
+    "kept": "labels kept",
+    "elbo": "ELBO",
+    "seeds": "seeds",
+    "remarks": "remarks",
+}
+
+
+@dataclass
+class Line:
+    """A table's row and what a group of runs gave of it, as text; without runs just the former."""
+
+    setting: str
+    printed: str
+    acc: str = ""
+    nmi: str = ""
+    ari: str = ""
+    balanced_acc: str = ""
+    recall_smallest: str = ""
+    kept: str = ""
+    elbo: str = ""
+    seeds: str = ""
+    remarks: str = ""
+
+    @property
+    def measured(self) -> bool:
+        return bool(self.seeds)
+
+
 def papers_tables(folder=None, names=None) -> list[tuple[Table, list[str]]]:
     """Each table, with a Markdown table for each data set that has results."""
     rows = collect.measured(folder)
@@ -110,41 +148,59 @@ def papers_tables(folder=None, names=None) -> list[tuple[Table, list[str]]]:
             here = [r for r in rows if (r.data, r.sampling) == (data, sampling)]
             protocol = table.protocols[data, sampling]
             lines = [line for entry in entries for line in _lines(table, entry, here, protocol)]
-            if any(measured for *_, measured in lines):
+            if any(line.measured for line in lines):
                 blocks.append(_block(data, sampling, lines))
         found.append((table, blocks))
     return found
 
 
 def _lines(table, entry, rows, protocol):
-    """Cells of an entry, one line for each group of runs; the last says whether there is one."""
+    """A line for each group of runs of an entry; one without runs if there is none."""
     # Where the paper splits the data, joined runs are shown beside; else these alone
     protocols = {protocol, "joined"}
     own = [row for row in rows if row.setting == entry.setting and row.protocol in protocols
            and not row.changed and row.only in (None, table.name)]  # fmt: skip
-    wanted = [entry]
-    if table.name == "shift":  # each distortion is a line
-        names = dict.fromkeys(name for row in own for name in row.more)
-        wanted = [Entry(entry.setting, name, {}) for name in names]
-    lines = []
-    for which in wanted:
-        for group in collect.groups(own):
-            cells = _cells(which, group, protocol)
-            if cells:
-                lines.append(cells)
-    return lines or [[_name(entry), _printed(entry), *[""] * 7, False]]
+    lines = [
+        _line(which, group, protocol)
+        for group in collect.groups(own)
+        for which in _entries(table, entry, group, protocol)
+    ]
+    return lines or [Line(_name(entry), _printed(entry))]
 
 
-def _cells(entry, group, protocol):
-    scores = [row.more.get(entry.score, {}) if entry.score else row.scores for row in group]
+def _entries(table, entry, group, protocol):
+    """What a group has lines for: the entry, or each distortion of the images.
+
+    Runs that were cut short have no scores but those of their labels, perhaps not even these: they
+    have a line nevertheless.
+    """
     first = group[0]
-    if not any(scores) and (entry.score or first.complete):
-        return None  # of a run that had to be ended there may be nothing but that it was
-    unequal = [summary(scores, s) if first.sampling else ""
-               for s in ("balanced_acc", "recall_smallest")]  # fmt: skip
-    return [_name(entry), _printed(entry), *(summary(scores, s) for s in ("acc", "nmi", "ari")),
-            *unequal, str(len(group)), " ".join([_seconds(group), _how(first, protocol)]).strip(),
-            True]  # fmt: skip
+    if table.name == "shift":
+        names = dict.fromkeys(name for row in group for name in row.more)
+        found = [Entry(entry.setting, name, {}) for name in names]
+        is_of_table = first.protocol == protocol
+    else:
+        found = [entry] if any(_scores(entry, row) for row in group) else []
+        is_of_table = True
+    return found or ([entry] if is_of_table and not first.complete else [])
+
+
+def _scores(entry, row):
+    return row.more.get(entry.score, {}) if entry.score else row.scores
+
+
+def _line(entry, group, protocol):
+    scores, first = [_scores(entry, row) for row in group], group[0]
+    names = ["acc", "nmi", "ari", "kept", "elbo"]
+    if first.sampling:
+        names += ["balanced_acc", "recall_smallest"]
+    return Line(
+        _name(entry),
+        _printed(entry),
+        **{name: summary(scores, name) for name in names},
+        seeds=str(len(group)),
+        remarks=f"{_seconds(group)} {_how(first, protocol)}".strip(" ;"),
+    )
 
 
 def summary(scores, name):
@@ -194,21 +250,18 @@ def _how(row, protocol):
 
 def _block(data, sampling, lines):
     """A Markdown table; columns that are empty throughout are left out."""
-    heads = ["setting", "printed", "ACC", "NMI", "ARI", "balanced ACC", "recall of the rarest",
-             "seeds", "remarks"]  # fmt: skip
-    used = [i for i in range(len(heads)) if any(line[i] for line in lines)]
+    used = [name for name in HEADS if any(getattr(line, name) for line in lines)]
     where = NAMES.get(data, data) + (f", {sampling}" if sampling else "")
-    rows = [[line[i].rstrip(";") for i in used] for line in lines]
-    return "\n".join([f"**{where}**", "", *markdown([heads[i] for i in used], rows)])
+    rows = [[getattr(line, name) for name in used] for line in lines]
+    return "\n".join([f"**{where}**", "", *markdown([HEADS[name] for name in used], rows)])
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
     """Lines of a Markdown table."""
-    return [_line(heads), _line(["---"] * len(heads)), *map(_line, rows)]
-
-
-def _line(cells):
-    return "| " + " | ".join(cell.strip(" ;") for cell in cells) + " |"
+    return [
+        "| " + " | ".join(cell.strip(" ;") for cell in cells) + " |"
+        for cells in (heads, ["---"] * len(heads), *rows)
+    ]
 
 
 def as_text(found) -> str:
@@ -241,36 +294,18 @@ def changed(folder) -> list[str]:
 
 def peers(folder) -> list[str]:
     """Medians of time and memory, ratios of medians to the counterpart, and scores."""
-    from benchmarks.peers import COUNTERPARTS
-
     rows = collect.measured(folder, collect.PEERS)
     lines = []
-    wheres = dict.fromkeys((r.data, r.n, r.changed, r.device) for r in rows)
-    for where in wheres:
-        here = [r for r in rows if (r.data, r.n, r.changed, r.device) == where]
-        found = collect.groups(here)
-        medians = {g[0].setting: _median(g, "seconds") for g in found}
-        cells = []
-        for group in found:
-            first = group[0]
-            rival = medians.get(COUNTERPARTS.get(first.setting))
-            ratio = f"{_median(group, 'seconds') / rival:.2f}" if rival else ""
-            note = "" if first.complete else "**cut short**"
-            scores = [row.scores for row in group]
-            peak = _median(group, "peak_mb")
-            cells.append([
-                first.setting, "" if first.precision == "auto" else first.precision,
-                *(summary(scores, s) for s in ("acc", "nmi", "ari")),
-                f"{_median(group, 'seconds'):.1f}", ratio, f"{peak:.0f}" if peak else "",
-                str(len(group)), note,
-            ])  # fmt: skip
-        data, n, changed, _ = where
-        title = ", ".join(
-            filter(None, [NAMES.get(data, data), f"{n:,} rows" if n else "", changed])
-        )
+    for where in dict.fromkeys(_place(row) for row in rows):
+        groups = collect.groups([row for row in rows if _place(row) == where])
+        # A run that was cut short has no time that another one's could be compared with
+        medians = {g[0].setting: _median(g, "seconds") for g in groups if g[0].complete}
+        data, n, changed, device = where
+        title = [NAMES.get(data, data), n and f"{n:,} rows", changed, device.replace("cpu", "")]
         heads = ["method", "precision", "ACC", "NMI", "ARI", "seconds", "ratio", "peak MB", "seeds",
                  "remarks"]  # fmt: skip
-        lines += [f"**{title}**", "", *markdown(heads, cells), ""]
+        lines += [f"**{', '.join(filter(None, title))}**", "",
+                  *markdown(heads, [_peer(group, medians) for group in groups]), ""]  # fmt: skip
     if lines:
         lines.append(_paragraph(
             "Seconds and peak memory are medians over the seeds, of processes that took turns in a "
@@ -278,6 +313,27 @@ def peers(folder) -> list[str]:
             "ratio is that of a method's median to its counterpart's in the other package: IDEC to "
             "ClustPy's IDEC, DEC to DEC, VGMM to VaDE, StatDEC-1 to DCN."))  # fmt: skip
     return lines
+
+
+def _place(row):
+    """What runs have in common that are compared with each other."""
+    return row.data, row.n, row.changed, row.device
+
+
+def _peer(group, medians):
+    """Cells of a method: its runs, beside the medians of complete ones by setting."""
+    from benchmarks.peers import COUNTERPARTS
+
+    first, scores = group[0], [row.scores for row in group]
+    seconds, peak = _median(group, "seconds"), _median(group, "peak_mb")
+    rival = medians.get(COUNTERPARTS.get(first.setting)) if first.complete else None
+    remarks = [first.remark, "" if first.complete else "**cut short**"]
+    return [
+        first.setting, "" if first.precision == "auto" else first.precision,
+        *(summary(scores, s) for s in ("acc", "nmi", "ari")),
+        f"{seconds:.1f}", f"{seconds / rival:.2f}" if rival else "", f"{peak:.0f}" if peak else "",
+        str(len(group)), ", ".join(filter(None, remarks)),
+    ]  # fmt: skip
 
 
 def _median(group, name):

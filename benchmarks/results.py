@@ -3,7 +3,8 @@
 A row is a JSON object:
 
 - "command", and "row", by which it is found again (`key`);
-- "ran": setting, estimator, every parameter, seed;
+- "ran": setting, estimator, every parameter, seed; `shared_autoencoder` says whether clustering
+  began from an autoencoder that was pre-trained once for several settings;
 - "on": data, sampling, protocol, n, hash;
 - "with": date, commit, versions, CPU, GPU or none, threads;
 - "out": acc, nmi, ari, balanced_acc, seconds by phase, cpu_s, peak_mb, epochs, stop_reason, ...;
@@ -20,6 +21,11 @@ from skdeepcluster._files import write_whole
 #: Ends that are a run's own.
 OWN_ENDS = ("converged", "max_epochs", "itself")
 
+#: The end of a row whose time was over before its clustering began.
+IN_PRETRAINING = "max_time in pre-training"
+
+#: What of "ran" was asked for; the rest is known when it has run.
+_ASKED = ("setting", "estimator", "parameters", "seed", "max_time")
 
 #: How to run an estimator; the data, the setting and the seed say what.
 _INCIDENTAL = {"callbacks", "checkpoint", "compile", "max_time", "verbose", "random_state",
@@ -81,7 +87,17 @@ class Results:
 
 def finished(row: dict | None) -> bool:
     """Whether there is nothing left to do: it ended by itself, or by the time that it was given."""
-    return row is not None and (row["complete"] or row["out"]["stop_reason"] == "max_time")
+    ends = ("max_time", IN_PRETRAINING)
+    return row is not None and (row["complete"] or row["out"]["stop_reason"] in ends)
+
+
+def as_asked(row: dict, now: dict) -> bool:
+    """Whether a row has the parameters and the data of another, such as one that would run now."""
+    row, now = (
+        json.loads(json.dumps({k: r.get(k, {}) for k in ("ran", "on")})) for r in (row, now)
+    )
+    same = all(row["ran"].get(k) == now["ran"].get(k) for k in _ASKED)
+    return same and row["on"] == now["on"]
 
 
 def merge(files: list[Path], folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 import warnings
 from pathlib import Path
@@ -11,10 +12,17 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks import _common, data
-from benchmarks.estimators import estimator
+from benchmarks.estimators import RotNet, estimator
 from benchmarks.extras import EXTRAS
 from benchmarks.measure import Watch, phase_seconds
-from benchmarks.results import OWN_ENDS, labels_hash, parameters_of, surroundings
+from benchmarks.results import (
+    IN_PRETRAINING,
+    OWN_ENDS,
+    as_asked,
+    labels_hash,
+    parameters_of,
+    surroundings,
+)
 from benchmarks.settings import SETTINGS, parameters
 from skdeepcluster._base import DeepClusterer
 from skdeepcluster.callbacks import ScoreCurve
@@ -26,9 +34,26 @@ _CLUSTERING = {"lam", "weighted_target", "statistics_pooling", "gamma", "update_
 
 
 class Curve(ScoreCurve):
-    """Scores also where MMDC's refinement begins: its tables have figures from before."""
+    """Scores within the time of a call, and also where MMDC's refinement begins.
+
+    MMDC's tables have figures from before that. `ends` is the moment (`time.monotonic()`) at which
+    the fit must have ended: what scoring takes is added to its time, but not beyond that.
+    """
+
+    def __init__(self, y_true, every=1, ends=math.inf):
+        super().__init__(y_true, every)
+        self.ends = ends
+        self.cut = False  # whether the call, and not `max_time`, bounds the fit
+
+    def on_epoch_end(self, net, **kwargs):
+        super().on_epoch_end(net, **kwargs)
+        if net.deadline_ > self.ends:
+            net.deadline_ = self.ends
+            self.cut = True
 
     def is_due(self, net):
+        if time.monotonic() >= self.ends:
+            return False
         begins = getattr(net, "refine_after", None) == net.task_epoch_ + 1
         return begins or super().is_due(net)
 
@@ -56,26 +81,18 @@ def answer(spec: dict) -> dict:
         _use_graphs()
     rows = data.select(row["data"], spec["folder"], n=row["n"], sampling=row["sampling"],
                        protocol=row["protocol"], seed=row["seed"])  # fmt: skip
-    params = {"n_clusters": rows.n_classes} | parameters(row["setting"], row["data"]) | row["set"]
-    fits = _Fits(SETTINGS[row["setting"]].estimator, params, spec)
-    result = {
-        "command": spec["command"],
-        "row": row,
-        "ran": {"setting": row["setting"], "estimator": SETTINGS[row["setting"]].estimator,
-                "parameters": parameters_of(fits.named), "seed": row["seed"],
-                "max_time": row["max_time"]},
-        "on": {"data": row["data"], "sampling": row["sampling"], "protocol": row["protocol"],
-               "n": len(rows.X), "n_scored": len(rows.X_scored), "hash": rows.hash()},
-    }  # fmt: skip
-    before = fits.before = _goes_on_from(spec, result)
+    fits = _Fits(spec, rows.n_classes)
+    result = {"command": spec["command"], "row": row, "ran": what(row, rows.n_classes),
+              "on": on_what(row, rows)}  # fmt: skip
+    before = _goes_on_from(spec, result)
     spent = before.get("seconds", {}).get("fit", 0.0)
-    fits.bound = np.inf if row["max_time"] is None else row["max_time"] - spent
-    fits.budget = np.inf if spec["until"] is None else spec["until"] - time.time()
+    bound = math.inf if row["max_time"] is None else row["max_time"] - spent
+    budget = math.inf if spec["until"] is None else spec["until"] - time.time()
     with Watch() as watch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        model = fits.fit(rows)
+        model = fits.fit(rows, before, bound, budget)
+    result["ran"]["shared_autoencoder"] = fits.shared
     reason = _reason(model, fits)
-    complete = reason in OWN_ENDS
     joined = rows.X_scored is rows.X
     labels = model.labels_ if joined else model.predict(rows.X_scored)
     scores = scores_of(rows.y_scored, labels)
@@ -85,7 +102,7 @@ def answer(spec: dict) -> dict:
         "seconds": _seconds(watch, fits, before),
         "cpu_s": watch.cpu_s + before.get("cpu_s", 0.0),
         **watch.memory(),
-        "epochs": getattr(model, "n_iter_", None),
+        "epochs": _epochs(model),
         "stop_reason": reason,
         "checkpoint": _checkpoint_name(model),
         "sizes": np.bincount(model.labels_, minlength=model.n_clusters).tolist(),
@@ -93,13 +110,38 @@ def answer(spec: dict) -> dict:
         "curve": curve(fits.history),
         "last_epoch": _measures(fits.history[-1]) if fits.history else {},
         "warnings": [str(w.message) for w in caught if w.category is ConvergenceWarning],
-        "more": _more(model, rows, spec, complete),
+        "more": {} if reason == "budget" else _more(model, rows, spec),
         "extras": spec["extras"],
     }
     if spec.get("weights") and isinstance(model, DeepClusterer):
         model.save(spec["weights"])
     about = surroundings(_device(model)) | {"graphs": bool(spec.get("graphs"))}
-    return result | {"with": about, "out": out, "complete": complete}
+    return result | {"with": about, "out": out, "complete": reason in OWN_ENDS}
+
+
+def what(row: dict, n_classes: int) -> dict:
+    """What a row is to run: "ran" of its result, but for what is only known afterwards."""
+    cls, params = _parameters(row, n_classes)
+    return {"setting": row["setting"], "estimator": SETTINGS[row["setting"]].estimator,
+            "parameters": parameters_of(cls(**params)), "seed": row["seed"],
+            "max_time": row["max_time"]}  # fmt: skip
+
+
+def on_what(row: dict, rows: data.Data) -> dict:
+    """On what a row is to run: "on" of its result."""
+    return {"data": row["data"], "sampling": row["sampling"], "protocol": row["protocol"],
+            "n": len(rows.X), "n_scored": len(rows.X_scored), "hash": rows.hash()}  # fmt: skip
+
+
+def _parameters(row, n_classes):
+    """A row's estimator, and what a user would give it."""
+    cls = estimator(SETTINGS[row["setting"]].estimator)
+    params = {"n_clusters": n_classes} | parameters(row["setting"], row["data"]) | row["set"]
+    params |= {"precision": row["precision"], "random_state": row["seed"]}
+    if issubclass(cls, DeepClusterer):
+        return cls, params
+    known = cls().get_params()
+    return cls, {k: v for k, v in params.items() if k in known}
 
 
 def _goes_on_from(spec: dict, result: dict) -> dict:
@@ -112,8 +154,7 @@ def _goes_on_from(spec: dict, result: dict) -> dict:
     name = before.get("out", {}).get("checkpoint")
     if not (name and spec["work"] and (Path(spec["work"]) / name).exists()):
         return {}
-    now = json.loads(json.dumps(result))
-    return before["out"] if all(before[k] == now[k] for k in ("ran", "on")) else {}
+    return before["out"] if as_asked(before, result) else {}
 
 
 def _use_graphs() -> None:
@@ -128,60 +169,62 @@ def _use_graphs() -> None:
 class _Fits:
     """The estimator of a row, and how it is fitted within its time."""
 
-    bound = budget = np.inf  # seconds: the row's, the call's
-
-    def __init__(self, name, params, spec):
-        self.spec, self.before = spec, {}
-        self.cls = estimator(name)
-        self.params = params | {"random_state": spec["row"]["seed"]}
-        if issubclass(self.cls, DeepClusterer):
-            self.params |= {"device": spec["row"]["device"], "precision": spec["row"]["precision"],
-                            "checkpoint": spec["work"],
-                            "compile": bool(spec.get("graphs"))}  # fmt: skip
-        else:
-            known = self.cls().get_params()
-            self.params = {k: v for k, v in self.params.items() if k in known}
+    def __init__(self, spec, n_classes):
+        self.spec, row = spec, spec["row"]
+        self.cls, self.params = _parameters(row, n_classes)
         self.named = self.cls(**self.params)  # as a user would write it
+        if issubclass(self.cls, DeepClusterer):
+            self.params |= {"device": row["device"], "checkpoint": spec["work"],
+                            "compile": bool(spec.get("graphs"))}  # fmt: skip
         self.history = []
         self.found = 0.0  # seconds of a pre-training that was there already
+        self.shared = False  # whether clustering began from an autoencoder of other settings, too
+        self.overdue = False  # whether that autoencoder had taken more than the row's time
+        self.by_budget = False  # whether the call, and not the row, bounds the last fit
 
-    def fit(self, rows):
+    def fit(self, rows, before, bound, budget):
+        """Fit within the row's and the call's seconds, going on from what was there before."""
+        self.ends = time.monotonic() + budget
         if not issubclass(self.cls, DeepClusterer):
             return self.named.fit(rows.X)
-        if self.cls.__name__ == "StatDEC":
-            return self._fit_statdec(rows)
-        return self._fit(self.params, rows)
+        if self.cls.__name__ == "StatDEC" and self.spec["work"]:
+            return self._fit_statdec(rows, before, bound)
+        return self._fit(self.params, rows, bound)
 
-    def _fit(self, params, rows):
+    def _fit(self, params, rows, bound):
         joined = rows.X_scored is rows.X
-        curve = [Curve(rows.y, self.spec["every"])] if joined and self.spec["every"] else []
-        seconds = min(self.bound, self.budget)
-        limit = None if seconds == np.inf else max(0.1, seconds)
+        scored = joined and self.spec["every"]
+        curve = [Curve(rows.y, self.spec["every"], self.ends)] if scored else []
+        budget = self.ends - time.monotonic()
+        seconds = min(bound, budget)
+        limit = None if seconds == math.inf else max(0.1, seconds)
         model = self.cls(**params, max_time=limit, callbacks=curve).fit(rows.X)
+        self.by_budget = budget < bound or any(each.cut for each in curve)
         self.history += model.history_
         return model
 
-    def _fit_statdec(self, rows):
+    def _fit_statdec(self, rows, before, bound):
         """Settings that share an autoencoder start from the same one, a seed.
 
         Its checkpoint is what the next one finds it by: a run that had finished returns at once.
         """
-        if not self.spec["work"]:
-            return self._fit(self.params, rows)
         started = time.monotonic()
         shared = {k: v for k, v in self.params.items() if k not in _CLUSTERING} | {"max_epochs": 0}
-        first = self._fit(shared, rows)
+        first = self._fit(shared, rows, bound)
         elapsed = time.monotonic() - started
-        if not self.before:  # else it is in what was spent
+        if not before:  # else it is in what was spent
             trained = sum(phase_seconds(first.history_).values())
             self.found = max(0.0, trained - elapsed)
+        bound -= elapsed + self.found
         if first.net_.stopped_by_ == "max_time" or self.params.get("max_epochs") == 0:
+            return first
+        self.overdue = bound <= 0 and not before
+        if self.overdue:
             return first
         start = {"network": _copies(first.net_.module_), "layerwise_epochs": 0,
                  "pretrain_epochs": 0}  # fmt: skip
-        self.bound -= elapsed + self.found
-        self.budget -= elapsed
-        model = self._fit(self.params | start, rows)
+        self.shared = True
+        model = self._fit(self.params | start, rows, bound)
         if model.statistics_pooling:  # the shared network is the one that its name stands for
             model.set_params(**{name: getattr(self.named, name) for name in start})
         return model
@@ -201,9 +244,20 @@ def _reason(model, fits):
     net = getattr(model, "net_", None)
     if net is None:
         return "itself"
+    if fits.overdue:
+        return IN_PRETRAINING
     if net.stopped_by_ == "max_time":
-        return "max_time" if fits.bound <= fits.budget else "budget"
+        if fits.by_budget:
+            return "budget"
+        return "max_time" if _epochs(model) or fits.named.max_epochs == 0 else IN_PRETRAINING
     return net.stopped_by_ or ("converged" if net.phase_over_ else "max_epochs")
+
+
+def _epochs(model):
+    """Epochs of the clustering; RotNet has none, and learns in all of its epochs."""
+    if isinstance(model, RotNet):
+        return len(model.history_)
+    return getattr(model, "n_iter_", None)
 
 
 def scores_of(y, labels) -> dict[str, float]:
@@ -250,10 +304,8 @@ def _measures(row):
     return {k: v for k, v in (numbers | sizes).items() if k != "scoring_seconds"}
 
 
-def _more(model, rows, spec, complete):
-    """Other scores of the run, where it came to its end."""
-    if not complete:
-        return {}
+def _more(model, rows, spec):
+    """Other scores of the run."""
     found = {}
     for name in spec["extras"]:
         found |= EXTRAS[name](model, rows, spec["row"]["seed"])

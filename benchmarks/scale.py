@@ -1,9 +1,11 @@
 """How time and memory grow: by rows, features, clusters, and the side of images, one at a time.
 
 Each fit is one epoch of each phase, in a process of its own, on clusters of random numbers: 10,000
-rows of 64 features in 10 clusters but for what is varied; rows by their number in a memory map,
-images of `--images` grey ones. Reported are the seconds of `fit`, and the peak of the anonymous
-memory above what there is once torch and the package are imported; pages of the map do not count.
+rows of 64 features in 10 clusters but for what is varied, and `--images` grey images where that is
+their side, all in a memory map. Reported are the seconds of `fit`, and the peak of the anonymous
+memory above what there is once torch is imported, and nothing else: scikit-learn and the package
+count, pages of the map do not. A fit that took longer than `--timeout` is kept as cut short, and
+tried again only with more.
 """
 
 import argparse
@@ -16,11 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import skdeepcluster
-from benchmarks import child, costs
-from benchmarks.data import hash_of
-from benchmarks.measure import Watch, phase_seconds
-from benchmarks.results import Results, finished, parameters_of, surroundings
+# What imports more than torch is imported where it is needed: see `answer`
+from benchmarks import child
+from benchmarks.measure import Watch, anonymous_mb, phase_seconds
 
 BASE = {"n": 10_000, "d": 64, "k": 10}
 FACTORS = {
@@ -48,31 +48,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--budget", type=float, help="seconds; no fit is begun after that")
-    parser.add_argument("--timeout", type=float, help="seconds of a fit, which then is left out")
+    parser.add_argument("--timeout", type=float, help="seconds of a fit, which then is ended")
     parser.add_argument("--results", help="folder of the result files")
 
 
 def main(args: argparse.Namespace) -> int:
+    from benchmarks import costs
+    from benchmarks.results import Results
+    from skdeepcluster._training._device import resolve_device
+
     started = time.monotonic()
+    if args.device == "auto":
+        args.device = resolve_device("auto").type
     results, failed = Results("scale", args.results), 0
     todo = [_row(method, factor, value, args) for factor in args.factors
             for value in args.values or FACTORS[factor] for method in args.methods]  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        rows = Path(folder) / "rows.npy"
+        rows, written = Path(folder) / "rows.npy", None
         for row in todo:
             spent = time.monotonic() - started
             left = None if args.budget is None else args.budget - spent
-            if finished(results.find(row)) or (left is not None and left <= 0):
+            present = results.find(row)
+            if _is_known(present, args.timeout) or (left is not None and left <= 0):
                 continue
-            if row["factor"] == "n":
-                _write_map(rows, row["value"])
+            if written != row["where"]:
+                _write_rows(rows, **row["where"])
+                written = row["where"]
             bounds = [bound for bound in (left, args.timeout) if bound is not None]
-            spec = {"row": row, "map": str(rows)}
+            bound = min(bounds, default=None)
             print(row["method"], row["factor"], row["value"], flush=True)
             try:
-                result = child.run("scale-row", spec, min(bounds, default=None))
+                result = child.run("scale-row", {"row": row, "map": str(rows)}, bound)
             except child.ChildFailed as error:
                 failed += 1
+                if isinstance(error, child.OutOfTime) and not _is_known(present, bound):
+                    results.put(_cut_short(row, bound))
                 print(f"  no result: {error}", flush=True)
                 continue
             results.put(result)
@@ -89,13 +99,32 @@ def _row(method, factor, value, args):
             "threads": args.threads}  # fmt: skip
 
 
-def _write_map(path, n, block=100_000):
-    """Rows in clusters as a file, block by block; one that is there already is used again."""
-    if path.exists() and np.load(path, mmap_mode="r").shape[0] == n:
+def _is_known(row, timeout):
+    """Whether a fit came to its end, or took longer than it would be given now."""
+    if row is None or row["complete"]:
+        return row is not None
+    return timeout is not None and row["out"]["seconds"] >= timeout
+
+
+def _cut_short(row, seconds):
+    """A row of a fit that had to be ended."""
+    from benchmarks.results import surroundings
+
+    out = {"seconds": seconds, "stop_reason": "budget"}
+    return {"command": "scale", "row": row, "with": surroundings(row["device"]), "out": out,
+            "complete": False}  # fmt: skip
+
+
+def _write_rows(path, n, k, d=None, side=None, block=100_000):
+    """Rows in clusters as a file, block by block; or images with a side."""
+    if side is not None:
+        X = _blobs(n, side**2, k)
+        X = (X - X.min()) / (X.max() - X.min()) * 255
+        np.save(path, X.astype(np.uint8).reshape(n, side, side))
         return
-    X = np.lib.format.open_memmap(path, "w+", np.float32, (n, BASE["d"]))
+    X = np.lib.format.open_memmap(path, "w+", np.float32, (n, d))
     for start in range(0, n, block):
-        X[start : start + block] = _blobs(min(block, n - start), BASE["d"], BASE["k"], start)
+        X[start : start + block] = _blobs(min(block, n - start), d, k, start)
     X.flush()
 
 
@@ -109,31 +138,28 @@ def _blobs(n, d, k, seed=0):
 
 def answer(spec: dict) -> dict:
     """Measure one fit, in this process."""
-    row, where = spec["row"], spec["row"]["where"]
+    torch_mb = anonymous_mb()  # before scikit-learn and the package are imported
+    import skdeepcluster
+    from benchmarks.data import hash_of
+    from benchmarks.results import parameters_of, surroundings
+
+    row = spec["row"]
     torch.set_num_threads(row["threads"])
-    n, k = where["n"], where["k"]
-    if row["factor"] == "n":
-        X = np.load(spec["map"], mmap_mode="r")
-    elif row["factor"] == "side":
-        X = _blobs(n, where["side"] ** 2, k)
-        X = (X - X.min()) / (X.max() - X.min()) * 255
-        X = X.astype(np.uint8).reshape(n, where["side"], where["side"])
-    else:
-        X = _blobs(n, where["d"], k)
+    X = np.load(spec["map"], mmap_mode="r")
     model = getattr(skdeepcluster, row["method"])(
-        k, **BRIEF[row["method"]], max_epochs=1, device=row["device"], precision=row["precision"],
-        random_state=0,
+        row["where"]["k"], **BRIEF[row["method"]], max_epochs=1, device=row["device"],
+        precision=row["precision"], random_state=0,
     )  # fmt: skip
     with Watch() as watch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X)
-    memory = watch.memory()
     out = {
         "seconds": watch.seconds,
         "cpu_s": watch.cpu_s,
         "phases_s": phase_seconds(model.history_),
-        "peak_mb_above": watch.peak_mb - watch.start_mb,
-        **memory,
+        "peak_mb_above_torch": watch.peak_mb - torch_mb,
+        "torch_mb": torch_mb,
+        **watch.memory(),
         "stop_reason": "itself",
     }
     device = model.net_.device.type
@@ -141,7 +167,7 @@ def answer(spec: dict) -> dict:
         "command": "scale",
         "row": row,
         "ran": {"estimator": row["method"], "parameters": parameters_of(model), "seed": 0},
-        "on": {"data": "clusters of random numbers", "n": n, "hash": hash_of(X)},
+        "on": {"data": "clusters of random numbers", "n": len(X), "hash": hash_of(X)},
         "with": surroundings(device),
         "out": out,
         "complete": True,

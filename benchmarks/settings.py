@@ -30,6 +30,8 @@ _STATDEC = {
     "StatDEC+VAE": {"network": "vae"},
     "StatDEC-1 + affine": {"augmentation": "affine"},
     "StatDEC-1 paper": {"pretraining": "paper"},
+    # For an hour on two cores: the default's schedule is for less
+    "StatDEC-1 long": {"pretrain_epochs": 300, "max_epochs": 200, "tol": 0.0},
     # "members" is StatDEC-1, "dec" StatDEC-3
     **{
         f"StatDEC-1 {reading}": {"weighted_target": reading}

@@ -5,10 +5,12 @@ alike. Reported are medians, by the clock and of the processor, and the share of
 of matrix products (measured in the same run, in the same precision) that the FLOP of an epoch,
 counted by torch, come to. For DCCS there is the loop on batches that were augmented before, too;
 `--loader` adds a `DataLoader` that transforms one image after another. `IDEC` is StatDEC with
-neither weighted target nor pooling.
+neither weighted target nor pooling; epochs of both have as many images as it takes for the target
+to be refreshed as often as in a long training.
 """
 
 import argparse
+import itertools
 import subprocess
 import sys
 import time
@@ -40,14 +42,18 @@ ONLY = {
     "MMDC": {"refine_after": None},
 }
 
+#: Images in an epoch, in batches of one size. Twice in 161 steps StatDEC refreshes its target.
+IMAGES = {"StatDEC": 161 * 256, "IDEC": 161 * 256}
+OTHER_IMAGES = 39 * 128
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", default=[*LOOPS], choices=LOOPS)
     parser.add_argument("--dataset", default="mnist", help="of 8-bit grey images, or digits")
-    parser.add_argument("--n", type=int, default=5000, help="images in an epoch")
+    parser.add_argument("--n", type=int, help="images in an epoch; by method if not given")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
+    parser.add_argument("--device", nargs="+", help="cpu, cuda or auto; CPU, and CUDA if there is")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--data", default=".", help="folder with NAME.npz")
     parser.add_argument("--loader", action="store_true", help="DCCS with a DataLoader, too")
@@ -57,13 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
-    device = resolve_device(args.device)
-    X, _ = load(args.dataset, args.data)
-    X = X[: args.n] if X.dtype == np.uint8 else (X[: args.n] * 15.9).astype(np.uint8)
+    rows, _ = load(args.dataset, args.data)
     results = Results("speed", args.results)
-    for precision in args.precisions:
+    names = args.device or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for device, precision in itertools.product(map(resolve_device, names), args.precisions):
         peak = product_rate(resolve_precision(precision, device), device)
         for method in args.methods:
+            X = _images(rows, args.n or IMAGES.get(method, OTHER_IMAGES))
             row = {"method": method, "data": args.dataset, "n": len(X), "device": device.type,
                    "precision": precision, "threads": args.threads}  # fmt: skip
             out = measure(method, X, device, precision, args.rounds, peak, args.loader)
@@ -71,12 +77,17 @@ def main(args: argparse.Namespace) -> int:
             ran = {"estimator": type(model).__name__, "parameters": parameters_of(model), "seed": 0}
             on = {"data": args.dataset, "n": len(X), "hash": hash_of(X)}
             results.put(_result(row, out, device, ran=ran, on=on))
-            print(method, precision, out, flush=True)
+            print(method, device.type, precision, out, flush=True)
     if args.imports:
         row = {"method": "import", "threads": args.threads}
-        results.put(_result(row, importing(3 * args.rounds), device))
+        results.put(_result(row, importing(3 * args.rounds), torch.device("cpu")))
     print("\n".join(costs.speed(args.results)))
     return 0
+
+
+def _images(rows, n):
+    """The first 8-bit images; of digits, whose grey values are 0 to 16, such."""
+    return rows[:n] if rows.dtype == np.uint8 else (rows[:n] * 15.9).astype(np.uint8)
 
 
 def _result(row, out, device, **about):

@@ -10,7 +10,8 @@ PAPERS = Path(__file__).with_name("papers.toml")
 
 _SAMPLINGS = ("balanced", "long-tailed 10", "long-tailed 100", "step 10", "step 100")
 _OTHERS = ("DCCS", "VGMM", "MMDC")
-_IMBALANCE = ("KMeans", "AE + KMeans", "DEC", "IDEC", "StatDEC-1", "VAE + KMeans", "VDEC")
+_IMBALANCE = ("KMeans", "AE + KMeans", "DEC", "IDEC", "StatDEC-1", "StatDEC-2", "StatDEC-3",
+              "VAE + KMeans", "VDEC")  # fmt: skip
 _READINGS = tuple(f"StatDEC-1 {name}" for name in TARGET_READINGS[1:-1])  # of eq. 5
 
 #: Comparisons that no paper has, by name: title, protocol, data (and sampling) to settings.
@@ -19,7 +20,7 @@ OWN = {
         "Small data, with the defaults",
         "joined",
         {
-            "digits": ("KMeans", "StatDEC-1", *_OTHERS),
+            "digits": ("KMeans", "StatDEC-1", *_OTHERS, "VGMM: recalled"),
             **dict.fromkeys(("iris", "wine", "breast_cancer", "blobs"), ("KMeans", "StatDEC-1")),
         },
     ),
@@ -67,7 +68,16 @@ OWN = {
         "joined",
         dict.fromkeys(
             ("mnist", "fashion_mnist"),
-            ("VGMM", "VGMM posterior_mass=0.99", "VGMM posterior_mass=0.999", "VGMM conv"),
+            tuple(
+                f"{setting}{score}"
+                for setting in (
+                    "VGMM",
+                    "VGMM posterior_mass=0.99",
+                    "VGMM posterior_mass=0.999",
+                    "VGMM conv",
+                )
+                for score in ("", ": bound")
+            ),
         ),
     ),
     "toy": ("Five circle arcs", "joined", {"circle_arcs": ("KMeans", "VGMM toy")}),
@@ -79,6 +89,7 @@ _EXTRAS = {
     "mmdc-4": ("features",),
     "small": ("recalled",),
     "shift": ("distortions",),
+    "variational": ("bound",),
 }
 
 
@@ -115,10 +126,7 @@ def tables() -> dict[str, Table]:
             name,
             content["table"],
             content["document"],
-            {
-                _where(key): content.get("protocols", {}).get(key, content["protocol"])
-                for key in content["data"]
-            },
+            {_where(key): content["protocol"] for key in content["data"]},
             {
                 _where(key): [_entry(row, figures) for row, figures in rows.items()]
                 for key, rows in content["data"].items()

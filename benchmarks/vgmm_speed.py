@@ -80,7 +80,7 @@ def components(X, args):
 
 
 def masses(X, args):
-    """With q(k|x) sharpened by hand: nine rows in ten have one component within 0.99."""
+    """With q(k|x) sharpened by hand; "decoded" is the share of components that is left."""
     nets = {
         str(mass): trained(X, 10, args.hidden, args.batch_size, mass, args.sharpen)
         for mass in (1.0, 0.999, 0.99)

@@ -11,19 +11,11 @@ import torch
 from sklearn.cluster import KMeans
 
 from benchmarks import _common
+from benchmarks.settings import parameters
 from skdeepcluster import VariationalGMMClustering
 from skdeepcluster.datasets import make_circle_arcs
 
-#: What differs from the defaults. With lambda_recons=1 from the start, z tells nothing of a point.
-SETTINGS = {
-    "network": "toy",
-    "learning_rate": 0.003,
-    "batch_size": 100,
-    "lambda_recons": 5.0,
-    "n_init": 4,
-    "init_epochs": 2,
-    "max_epochs": 40,
-}
+SETTINGS = parameters("VGMM toy", "circle_arcs")
 
 
 def picture(model, X, y, path):

@@ -6,13 +6,16 @@ they do. One test has the real thing.
 
 import importlib
 import json
+import re
 import shutil
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("benchmarks")
 
@@ -29,9 +32,13 @@ from benchmarks import (
     results,
     runs,
     scale,
+    speed,
     tables,
 )
+from benchmarks.loops import LOOPS
 from benchmarks.settings import SETTINGS
+from skdeepcluster._training import Batch, TensorSource
+from skdeepcluster._training._data import n_batches
 
 TINY = {"hidden_sizes": (8, 8, 8), "layerwise_epochs": 0, "pretrain_epochs": 1, "max_epochs": 2}
 
@@ -45,7 +52,6 @@ def options(tmp_path, **more):
 @pytest.fixture
 def in_process(monkeypatch):
     """Rows without a process of their own."""
-    import torch
 
     def run(kind, spec, timeout=None):
         return {"row": runs, "scale-row": scale}[kind].answer(json.loads(json.dumps(spec)))
@@ -188,7 +194,8 @@ def test_what_comes_before_the_fit_is_part_of_the_budget(tmp_path, in_process, m
 
 def test_a_bound_on_a_row_is_its_end_and_is_told(tmp_path, in_process):
     for _ in range(2):
-        small(tmp_path, "--set", "max_epochs=4000", "tol=0", "hidden_sizes=(8,8)", max_time=0.05)
+        sets = ["max_epochs=9000", "tol=0", "hidden_sizes=(8,8)", "pretrain_epochs=0"]
+        small(tmp_path, "--set", *sets, "layerwise_epochs=0", max_time=1)
     (row,) = rows(tmp_path, "papers_digits")
     assert (row["out"]["stop_reason"], row["complete"]) == ("max_time", False)
     assert results.finished(row)
@@ -256,7 +263,7 @@ def test_a_figure_that_two_tables_print_is_measured_once():
     known = tables.tables()
     again = known["statdec-5"]
     for where, protocol in known["statdec-1"].protocols.items():
-        assert again.protocols[where] == protocol
+        assert again.protocols[where] == protocol == "split"  # StatDEC's own, and joined beside
     assert again.protocols["mnist", None] == "split"
 
 
@@ -288,12 +295,12 @@ def test_pieces_of_data_come_together_again(tmp_path, monkeypatch):
 
 
 def test_the_queue_for_a_gpu_runs_sends_and_is_collected(tmp_path, in_process, monkeypatch):
+    monkeypatch.setattr(gpu._common, "RESULTS", tmp_path / "committed")
     monkeypatch.setattr(gpu, "QUEUE", (("StatDEC-1", "digits", "joined", None),))
     monkeypatch.setattr(gpu, "PART_BYTES", 1000)
     there, out, here = tmp_path / "there", tmp_path / "out", tmp_path / "here"
     words = ["gpu", "--device", "cpu", "--n", "120", "--precision", "float32", "--threads", "1",
-             "--work", str(there / "work"), "--results", str(there / "results"),
-             "--out", str(out), "--files", "5",
+             "--work", str(there / "work"), "--out", str(out), "--files", "5",
              "--set", *(f"{name}={value!r}" for name, value in TINY.items())]  # fmt: skip
     back = tmp_path / "back"
     back.mkdir()
@@ -305,10 +312,73 @@ def test_the_queue_for_a_gpu_runs_sends_and_is_collected(tmp_path, in_process, m
         assert len(list(out.iterdir())) <= 5  # the results, and parts of weights
         calls += 1
     assert calls > 2
+    assert not (tmp_path / "committed").exists()  # all that a call leaves is below its work
     assert command.main(["gpu", "--collect", str(back), "--results", str(here)]) == 0
     weights = there / "work" / "StatDEC-1-digits-0.safetensors"
     assert (back / weights.name).read_bytes() == weights.read_bytes()
     assert json.loads((here / "papers_digits.json").read_text())["rows"][0]["complete"]
+
+
+def row_of(setting, seed=0, name="mnist", complete=True, seconds=1.0, more=None, **asked):
+    """A row as result files have it."""
+    out = {"acc": 0.5, "nmi": 0.5, "ari": 0.5} if complete else {}
+    out |= {"seconds": {"fit": seconds}, "stop_reason": "max_epochs" if complete else "budget"}
+    return {"row": {"setting": setting, "data": name, "seed": seed, **asked}, "with": {},
+            "out": out | {"more": more or {}}, "complete": complete}  # fmt: skip
+
+
+def cells(text, setting):
+    """Cells of the lines of a Markdown table that begin with a setting."""
+    lines = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    found = [[cell.strip() for cell in line] for line in lines]
+    return [line for line in found if line[0] == setting]
+
+
+def test_only_rows_of_the_queue_are_sent(tmp_path):
+    own, other = row_of("StatDEC-1", name="digits"), row_of("KMeans", name="digits")
+    results.Results("papers_digits", tmp_path / "results").put(other, own)
+    for name in ("iris", "wine", "mnist"):
+        results.Results(f"papers_{name}", tmp_path / "results").put(row_of("KMeans", name=name))
+    out = tmp_path / "out"
+    (tmp_path / "StatDEC-1-digits-0.safetensors").write_bytes(b"weights")
+    gpu.send([own["row"]], tmp_path, tmp_path / "results", out, files=2, n_bytes=1e6)
+    assert results.Results("papers_digits", out).rows == [own]
+    (part,) = (path for path in out.iterdir() if path.name != "papers_digits.json")
+    assert part.read_bytes() == b"weights"
+
+
+def test_weights_of_finished_runs_are_sent_first(tmp_path):
+    cut, whole = row_of("DCCS", complete=False), row_of("MMDC")
+    results.Results("papers_mnist", tmp_path / "results").put(cut, whole)
+    for setting in ("DCCS", "MMDC"):
+        (tmp_path / f"{setting}-mnist-0.safetensors").write_text(setting)
+    asked = [cut["row"], whole["row"]]
+    gpu.send(asked, tmp_path, tmp_path / "results", tmp_path / "out", files=2, n_bytes=1e6)
+    names = sorted(path.name.split("-")[0] for path in (tmp_path / "out").iterdir())
+    assert names == ["MMDC", "papers_mnist.json"]
+
+
+def test_weights_of_different_calls_are_not_mixed(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "PART_BYTES", 4)
+    row = row_of("DCCS", complete=False)
+    results.Results("papers_mnist", tmp_path / "results").put(row)
+    back, name = tmp_path / "back", "DCCS-mnist-0.safetensors"
+
+    def call(files):
+        out = tmp_path / "out"
+        gpu.send([row["row"]], tmp_path, tmp_path / "results", out, files, 1e6)
+        shutil.copytree(out, back, dirs_exist_ok=True)
+        shutil.rmtree(out)
+        gpu.join(back)
+
+    (tmp_path / name).write_bytes(b"of the first call")
+    call(files=9)
+    assert (back / name).read_bytes() == b"of the first call"
+    (tmp_path / name).write_bytes(b"of the later call")
+    call(files=2)
+    assert (back / name).read_bytes() == b"of the first call"
+    call(files=9)
+    assert (back / name).read_bytes() == b"of the later call"
 
 
 def test_a_finished_row_is_not_replaced_by_one_that_was_cut_short(tmp_path):
@@ -333,6 +403,47 @@ def test_peers_and_ours_stand_side_by_side(tmp_path, in_process):
     assert ours["out"]["curve"] == []  # nothing but the fit is timed
 
 
+def test_the_same_call_of_peers_gives_the_same_labels(tmp_path, in_process):
+    found = []
+    for folder in ("a", "b"):
+        words = options(tmp_path / folder, dataset="digits", n=200, seeds=1, pretrain_epochs=1,
+                        epochs=1, precision="float32", methods="IDEC")  # fmt: skip
+        assert command.main(["peers", *words, "--layers", "8", "8", "8"]) == 0
+        found += rows(tmp_path / folder, "peers_digits")
+    first, second = (row["out"]["labels"] for row in found)
+    assert first == second
+
+
+@pytest.mark.parametrize("also_complete", [True, False])
+def test_ratios_compare_complete_runs_alone(tmp_path, also_complete):
+    cut = row_of("ClustPy IDEC", seed=1, complete=False, seconds=2.0)
+    whole = [row_of("ClustPy IDEC", seconds=10.0)] if also_complete else []
+    ours = row_of("IDEC", seconds=4.0), row_of("IDEC", seed=1, complete=False, seconds=1.0)
+    results.Results("peers_mnist", tmp_path).put(*ours, *whole, cut)
+    text = "\n".join(report.peers(tmp_path))
+    found = {(line[5], line[6], line[9]) for line in cells(text, "IDEC")}
+    ratio = "0.40" if also_complete else ""
+    assert found == {("4.0", ratio, ""), ("1.0", "", "**cut short**")}
+
+
+def test_runs_that_were_cut_short_have_lines_where_scores_are_others(tmp_path):
+    ended = {name: {"acc": 0.7, "nmi": 0.6, "ari": 0.5} for name in ("undistorted", "inverted")}
+    results.Results("papers_mnist", tmp_path).put(
+        row_of("StatDEC-1", protocol="split", more=ended),
+        row_of("IDEC", protocol="split", complete=False),
+        row_of("DEC", protocol="joined", complete=False),
+        row_of("MMDC", complete=False),
+    )
+    text = {table.name: "\n".join(blocks) for table, blocks in report.papers_tables(tmp_path)}
+    assert [line[1] for line in cells(text["shift"], "StatDEC-1: inverted")] == ["0.700"]
+    assert [line[-1] for line in cells(text["shift"], "IDEC")] == ["1 s; **cut short**"]
+    assert [line[-1] for line in cells(text["shift"], "DEC")] == [""]  # not of this table
+    for setting in ("MMDC", "MMDC: before refinement"):
+        ((_, printed, *measured),) = cells(text["mmdc-5"], setting)
+        assert printed.startswith("0.9")
+        assert measured == ["1", "1 s; **cut short**"]
+
+
 @pytest.mark.slow
 def test_a_peer_runs_in_a_process_of_its_own(tmp_path):
     words = options(tmp_path, dataset="digits", n=200, seeds=1, python=sys.executable)
@@ -352,7 +463,97 @@ def test_growth_is_measured_by_one_factor_at_a_time(tmp_path, in_process):
     assert len({row["on"]["hash"] for row in found}) == 2
     assert found[0]["ran"]["parameters"]["layerwise_epochs"] == 1
     assert found[0]["ran"]["parameters"]["lam"] == 0.1  # a default is there, too
-    assert costs.growth(tmp_path / "results")["StatDEC", "n"][1][0] == 96
+    for out in (row["out"] for row in found):
+        assert out["peak_mb_above_torch"] == out["peak_mb"] - out["torch_mb"]
+        assert 0 < out["torch_mb"] <= out["start_mb"]
+    ((series, points),) = costs.growth(tmp_path / "results").items()
+    assert (series.method, series.factor) == ("StatDEC", "n")
+    assert dict(series.fixed) == {"d": 64, "k": 10}
+    assert [value for value, *_ in points.measured] == [64, 96]
+
+
+def test_features_clusters_and_sides_grow_one_at_a_time(tmp_path, in_process, monkeypatch):
+    monkeypatch.setattr(scale, "BASE", {"n": 100, "d": 6, "k": 3})
+    words = ["scale", *options(tmp_path, images=50), "--methods", "VariationalGMMClustering"]
+    assert command.main([*words, "--factors", "d", "k", "side", "--values", "4"]) == 0
+    found = {row["row"]["factor"]: row for row in rows(tmp_path, "scale")}
+    wheres = {factor: row["row"]["where"] for factor, row in found.items()}
+    assert wheres == {"d": {"n": 100, "d": 4, "k": 3}, "k": {"n": 100, "d": 6, "k": 4},
+                      "side": {"n": 50, "side": 4, "k": 3}}  # fmt: skip
+    assert {factor: row["ran"]["parameters"]["n_clusters"] for factor, row in found.items()} == {
+        "d": 3, "k": 4, "side": 3
+    }  # fmt: skip
+    for factor, row in found.items():
+        X = scale_rows(tmp_path, **wheres[factor])
+        assert row["on"] == {"data": "clusters of random numbers", "n": len(X),
+                             "hash": data.hash_of(X)}  # fmt: skip
+
+
+def scale_rows(tmp_path, **where):
+    scale._write_rows(tmp_path / "X.npy", **where)
+    return np.load(tmp_path / "X.npy")
+
+
+def test_rows_for_growth_are_clusters_and_images(tmp_path):
+    X = scale_rows(tmp_path, n=300, d=5, k=4)
+    assert (X.shape, X.dtype) == ((300, 5), np.float32)
+    images = scale_rows(tmp_path, n=30, k=2, side=6)
+    assert (images.shape, images.dtype) == ((30, 6, 6), np.uint8)
+    assert (images.min(), images.max()) == (0, 255)
+    many = scale_rows(tmp_path, n=250, d=2, k=1, block=100)  # of which each has other rows
+    assert len(np.unique(many, axis=0)) == 250
+
+
+def test_memory_is_that_above_torch_and_nothing_else():
+    # What the child has imported when it looks: a stand-in for torch saves the time
+    code = ("import sys; from unittest.mock import MagicMock; sys.modules['torch'] = MagicMock(); "
+            "import benchmarks.__main__, benchmarks.scale; print(*sys.modules)")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], cwd=child.ROOT, capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    imported = {name.split(".")[0] for name in done.stdout.split()}
+    assert "numpy" in imported
+    assert not imported & {"sklearn", "scipy", "skorch", "skdeepcluster"}
+
+
+def test_a_fit_that_took_too_long_is_kept_and_told(tmp_path, monkeypatch):
+    calls = []
+
+    def slow(kind, spec, timeout):
+        calls.append(timeout)
+        raise child.OutOfTime("its time was up")
+
+    monkeypatch.setattr(child, "run", slow)
+    words = ["scale", *options(tmp_path), "--methods", "StatDEC", "--factors", "d"]
+    words += ["--values", "8", "--timeout"]
+    assert command.main([*words, "30"]) == 1
+    (row,) = rows(tmp_path, "scale")
+    assert (row["complete"], row["out"]["seconds"]) == (False, 30)
+    (points,) = costs.growth(tmp_path / "results").values()
+    assert (points.measured, points.ended) == ([], [(8, 30)])
+    assert "8: **cut short** after 30 s" in "\n".join(costs.scale(tmp_path / "results"))
+    assert command.main([*words, "20"]) == 0  # it would not come to its end
+    assert command.main([*words, "40"]) == 1
+    assert calls == [30, 40]
+
+
+@pytest.mark.parametrize("what", ["device", "precision", "threads", "images"])
+def test_growth_is_fitted_to_what_differs_in_one_factor_alone(what, tmp_path):
+    def row(value, seconds, **other):
+        asked = {"method": "DCCS", "factor": "side", "value": value, "device": "cpu",
+                 "precision": "float32", "threads": 1, **other}  # fmt: skip
+        where = {"n": asked.pop("images", 2000), "side": value, "k": 10}
+        gpu_name = "H100" if asked["device"] == "cuda" else None
+        return {"row": asked | {"where": where}, "with": {"gpu": gpu_name}, "complete": True,
+                "out": {"seconds": seconds, "peak_mb_above_torch": 1.0}}  # fmt: skip
+
+    other = {"device": "cuda", "precision": "bfloat16", "threads": 2, "images": 500}[what]
+    results.Results("scale", tmp_path).put(
+        *(row(side, seconds) for side, seconds in ((8, 1.0), (16, 4.0))),
+        *(row(side, seconds, **{what: other}) for side, seconds in ((8, 0.5), (16, 0.5))),
+    )
+    found = [[line[2], line[6]] for line in cells("\n".join(costs.scale(tmp_path)), "DCCS")]
+    assert [slope for _, slope in found] == ["2.00", "0.00"]
+    assert found[0][0] != found[1][0]  # and a reader sees why
 
 
 def test_exponents_are_slopes_of_logarithms():
@@ -377,6 +578,84 @@ def test_speed_compares_with_a_loop_by_hand(method, tmp_path):
     weights = 2 * (64 * 500 + 500 * 500 + 500 * 1000 + 1000 * 10)
     assert training["flop_per_image"] > 2.5 * 2 * weights
     assert 0 < training["share_of_peak"]["ours"] < 1
+
+
+def ready(model, X):
+    """The net of a fitted model, at the beginning of clustering again."""
+    net = model.net_
+    net.source_ = TensorSource(X.reshape(len(X), -1), model._preprocess, net.device)
+    net.phases_, net.compiled_, net.step_count_, net.phase_epoch_ = net.phases(), {}, 0, 0
+    net._configure_phase()
+    net.best_ = None  # of the starts
+    net.begin_phase()
+    net.begin_epoch()
+    net._set_training(True)
+    return net
+
+
+def without_chance(net, monkeypatch):
+    """Let DCCS's critic see the same rows and draws, in whatever order they are drawn."""
+    monkeypatch.setattr(torch, "randint", lambda high, size, **kw: torch.arange(*size) % high)
+    monkeypatch.setattr(torch, "randn", lambda *size, **kw: torch.full(size, 0.7))
+    monkeypatch.setattr(torch, "rand", lambda *size, **kw: torch.full(size, 0.3))
+    monkeypatch.setattr(torch, "randperm", lambda n, **kw: torch.arange(n).roll(1))
+    net.augment = lambda x: x.flip(-1)
+
+
+def plain_descent(optimizer):
+    """Gradient descent in place of Adam, which makes a step of what rounding leaves of zero."""
+    (group,) = optimizer.param_groups
+    return torch.optim.SGD(group["params"], lr=0.01)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # 20 rows, an epoch
+@pytest.mark.parametrize("method", LOOPS)
+def test_loops_by_hand_have_the_losses_of_the_package(method, monkeypatch):
+    X = speed._images(data.load("digits")[0], 20)
+    sizes = {} if method in ("DCCS", "MMDC") else {"hidden_sizes": (16, 16, 8)}
+    model = speed._estimator(method, torch.device("cpu"), "float32", max_epochs=1, **sizes)
+    model.fit(X)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = ready(model, X)
+        if method == "DCCS":
+            without_chance(net, monkeypatch)
+        loop = LOOPS[method](model, X, torch.float32)
+        loop.train(True)
+        if method == "MMDC":
+            loop.points = net.points_[net.index_]
+        elif method in ("StatDEC", "IDEC"):
+            net.update_interval = loop.every = 2
+        elif method == "DCCS":
+            pairs = ((net.encoder_optimizer_, loop.optimizer),
+                     (net.critic_optimizer_, loop.critic_optimizer))  # fmt: skip
+            for ours, by_hand in pairs:
+                assert ours.defaults == by_hand.defaults
+            net.encoder_optimizer_, loop.optimizer = map(plain_descent, pairs[0])
+            net.critic_optimizer_, loop.critic_optimizer = map(plain_descent, pairs[1])
+        index = torch.arange(len(X))
+        losses = []
+        for step in range(4):
+            torch.manual_seed(step)
+            ours = net.training_step(Batch(net.source_[index], index))["loss"]
+            net.step_count_ += 1
+            torch.manual_seed(step)
+            losses.append((ours.item(), loop.step(index).item()))
+    # Sums of some thousand float32 numbers in another order: a rounding is 6e-8 of each
+    ours, by_hand = np.transpose(losses)
+    np.testing.assert_allclose(by_hand, ours, rtol=1e-5)
+    assert len(set(ours)) == 4
+    if method == "MMDC":  # weights decay, biases do not: losses hardly tell
+        for weights, others in zip(net.module_.parameters(), loop.trunk.parameters(), strict=True):
+            torch.testing.assert_close(others, weights, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["StatDEC", "IDEC"])
+def test_a_timed_epoch_has_refreshes_of_the_target(method):
+    batch_size = speed._estimator(method, "cpu", "float32").batch_size
+    steps = n_batches(speed.IMAGES[method], batch_size)
+    assert steps // speed.ONLY[method]["update_interval"] == 2
+    assert speed.IMAGES[method] == steps * batch_size  # no smaller batch among them
 
 
 @pytest.mark.slow
@@ -425,6 +704,65 @@ def test_earlier_files_are_read():
     assert all(0 <= row.scores["acc"] <= 1 for row in found)
     rivals = {row.setting for row in collect.measured(pattern=collect.PEERS)}
     assert {"ClustPy IDEC", "IDEC"} <= rivals
+
+
+def test_the_toy_of_earlier_files_is_in_its_table(tmp_path):
+    scores = {"acc": 0.9, "nmi": 0.8, "ari": 0.7}
+    content = {"rows": [{"seed": 0, "settings": SETTINGS["VGMM toy"].params, "seconds": 5.0,
+                         "cpu_seconds": 4.0, "kmeans": scores | {"acc": 0.6},
+                         "vgmm": scores}]}  # fmt: skip
+    (tmp_path / "vgmm_toy.json").write_text(json.dumps(content))
+    ((_, (block,)),) = report.papers_tables(tmp_path, ["toy"])
+    assert cells(block, "VGMM toy")[0][1:4] == ["0.900", "0.800", "0.700"]
+    assert cells(block, "KMeans")[0][1] == "0.600"
+
+
+def test_figures_by_name_are_on_the_page(tmp_path):
+    content = {"provenance": {"threads": 2},
+               "masses": {"threads": 1, "relative": {"1.0": 1.0, "0.99": 0.324}}}  # fmt: skip
+    (tmp_path / "vgmm_speed.json").write_text(json.dumps(content))
+    text = "\n".join(costs.speed(tmp_path))
+    assert cells(text, "vgmm speed: masses, 0.99") == [
+        ["vgmm speed: masses, 0.99", "relative", "0.324", "1"]
+    ]
+
+
+def test_the_page_is_that_of_the_results():
+    """``python -m benchmarks report`` was called after the last measurement."""
+    page = (report.DOCS / "results.md").read_text(encoding="utf-8")
+    named = re.findall(r"!\[(.*?)\]\(images/results/(.*?)\)", page)
+    pictures = {"curves": [], "scale": []}
+    for about, file in named:
+        pictures["scale" if file.startswith("scale-") else "curves"].append((file, about))
+    assert page == report.page_text(None, pictures)
+    drawn = {path.name for path in (report.DOCS / "images" / "results").glob("*.png")}
+    assert drawn == {file for _, file in named}
+
+
+@pytest.mark.parametrize("table, data, setting, figures", [
+    ("statdec-2", "mnist", "StatDEC-1", (0.9343, 0.8931, 0.8764)),
+    ("statdec-2", "cifar10", "IDEC", (0.3169, 0.2731, 0.1723)),
+    ("statdec-1", "cifar10 step 100", "StatDEC-1", (0.4511,)),
+    ("statdec-5", "mnist", "StatDEC+UNet", (0.9407, 0.9066, 0.8826)),
+    ("dccs-2", "mnist", "DCCS", (0.989, 0.970, 0.976)),
+    ("dccs-3", "cifar10", "DCCS", (0.656, 0.569, 0.469)),
+    ("dccs-4", "mnist", "DCCS: k-means on Z_s", (0.5164, 0.4722, 0.3571)),
+    ("dccs-5", "fashion_mnist", "DCCS M1", (0.618, 0.551, 0.435)),
+    ("vgmm-1", "mnist", "VGMM", (0.982,)),
+    ("vgmm-1", "cifar10", "VGMM", (0.445,)),
+    ("vgmm-4", "mnist retention 0.5", "VGMM", (0.961,)),
+    ("vgmm-5", "fashion_mnist", "VGMM paper, W2", (0.676,)),
+    ("mmdc-1", "cifar10", "MMDC: before refinement", (0.820, 0.703)),
+    ("mmdc-4", "cifar10", "MMDC: linear probe", (0.869,)),
+    ("mmdc-5", "cifar10", "MMDC", (0.829, 0.715)),
+])  # fmt: skip
+def test_figures_are_those_that_the_papers_print(table, data, setting, figures):
+    name, _, sampling = data.partition(" ")
+    setting, _, score = setting.partition(": ")
+    (entry,) = (e for e in tables.tables()[table].entries[name, sampling or None]
+                if (e.setting, e.score or "") == (setting, score))  # fmt: skip
+    printed = [entry.printed[s] for s in ("acc", "nmi", "ari") if s in entry.printed]
+    assert tuple(printed) == figures
 
 
 @pytest.mark.slow
