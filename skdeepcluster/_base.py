@@ -133,7 +133,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         others. Items of one shape and dtype are read by number when they are wanted (several at
         once by ``__getitems__``, where the dataset has it), and none is kept: each epoch reads all
         of them, and ``scaling="auto"`` reads them once or twice before (of 8-bit images nothing).
-        StatDEC and VariationalGMMClustering also read some thousands of them for means.
+        StatDEC and VariationalGMMClustering also read some thousands of them for means, DCCS and
+        MMDC where features with ``scaling=None`` are to be distorted.
         The same number must give the same item always. An
         :class:`~torch.utils.data.IterableDataset` has no numbers: it is read once to its end, into
         a temporary file that goes with the call.

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._incremental import IncrementalMixin
-from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
+from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase, TensorSource
 from skdeepcluster._training._data import n_batches
+from skdeepcluster._training._sampling import column_moments
+from skdeepcluster._training._statistics import settle_statistics
 from skdeepcluster._validation import (
     check_boolean,
     check_choice,
@@ -43,8 +45,8 @@ from skdeepcluster.networks import (
     ResidualDecoder,
     ResidualEncoder,
 )
-from skdeepcluster.networks._encoders import COLOR_CHANNELS
-from skdeepcluster.networks._probe import probe
+from skdeepcluster.networks._encoders import COLOR_CHANNELS, SMALL_SIDE, SMALLEST_SIDE
+from skdeepcluster.networks._probe import as_pair, probe
 from skdeepcluster.networks._whole_batch import own_rows, whole_batch
 from skdeepcluster.objectives import (
     augmentation_divergence,
@@ -61,18 +63,15 @@ BETAS = (0.5, 0.9)
 #: Draws from the prior whose mean value by the critic is what `score` compares with.
 SCORE_DRAWS = 1 << 14
 
-#: Rows in a batch, at most, of the pass that settles the statistics of batch normalisation.
-STATISTICS_ROWS = 512
-
-#: Sides in pixels from which images get convolutions, and from which residual blocks.
-SMALLEST_SIDE, RESIDUAL_SIDE = 4, 32
+#: Side in pixels from which images get residual blocks.
+RESIDUAL_SIDE = 32
 
 #: Areas of random crops, as shares of an image.
 CROP_AREA = (0.4, 1.0)
 
-#: Below this side in pixels a crop would leave too few: such images are turned, in degrees, and
-#: shifted, as a share of the side, instead.
-SMALL_SIDE, SMALL_DEGREES, SMALL_SHIFT = 16, 10.0, 0.1
+#: Turns, in degrees, and shifts, as a share of the side, of images below `SMALL_SIDE`: a crop would
+#: leave too few pixels.
+SMALL_DEGREES, SMALL_SHIFT = 10.0, 0.1
 
 #: Epochs of the paper, which counts the critic's mini-batches: 3,000, of which every fifth
 #: mini-batch trains the encoder.
@@ -90,6 +89,7 @@ class DCCSNet(ClusteringNet):
     """The training side of :class:`DCCS`; see there for the parameters."""
 
     inference_cost = 16  # the maps of the first convolutions
+    _transient = (*ClusteringNet._transient, "augment_")
 
     def __init__(
         self,
@@ -152,6 +152,9 @@ class DCCSNet(ClusteringNet):
 
     def configure_phase(self) -> None:
         """Make the two optimisers: encoder and discriminator, critic."""
+        self.augment_ = self.augment
+        if isinstance(self.augment, FeatureAugmentation):
+            self.augment_ = self.augment.measured(self.source_)
         partner = self._partner
         trained = [*self.module_.parameters(), *(partner.parameters() if partner else ())]
         adam = partial(torch.optim.Adam, lr=self.lr, betas=BETAS, fused=True)
@@ -166,26 +169,29 @@ class DCCSNet(ClusteringNet):
 
     def training_step(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Take `n_critic` steps of the critic and one of the encoder (Algorithm 1)."""
-        x, rows = self._draw_rows(batch)
-        terms = self._train_critic(rows, batch)
-        return terms | self._train_encoder(x, batch)
+        size = self._step_size(batch)
+        missing = size - len(batch.x)
+        drawn = self._draw_rows(missing + self.n_critic * size)
+        terms = self._train_critic(drawn[missing:], batch)
+        return terms | self._train_encoder(torch.cat([batch.x, drawn[:missing]]), batch)
 
     def assign(self, x: torch.Tensor) -> torch.Tensor:
         """Return the category representations Z_c (b, K)."""
         return self.module_(x)[0].softmax(dim=1)
 
-    def _draw_rows(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Rows of the encoder's step, and of the critic's steps one after the other.
+    def _step_size(self, batch: Batch) -> int:
+        """Count the rows of a step.
 
-        Few rows make small batches, too small to compare two distributions by: they are filled up
-        with rows drawn at random, from which the critic's batches come as well.
+        Few rows make small batches, too small to compare two distributions by: steps then have more
+        rows than the batch.
         """
-        n = len(self.source_)
-        size = max(2, len(batch.x), min(self.batch_size, n))  # a batch may hold one row more
-        wanted = size * (1 + self.n_critic) - len(batch.x)
-        drawn = self.source_[torch.randint(n, (wanted,), device=self.source_.index_device)]
-        more, rows = drawn.split([size - len(batch.x), size * self.n_critic])
-        return torch.cat([batch.x, more]), rows
+        # A batch may hold one row more than `batch_size`.
+        return max(2, len(batch.x), min(self.batch_size, len(self.source_)))
+
+    def _draw_rows(self, n: int) -> torch.Tensor:
+        """Take rows at random."""
+        source = self.source_
+        return source[torch.randint(len(source), (n,), device=source.index_device)]
 
     def _prior(self, n: int) -> torch.Tensor:
         return category_style_prior(
@@ -226,7 +232,7 @@ class DCCSNet(ClusteringNet):
         }
 
     def _train_encoder(self, x: torch.Tensor, batch: Batch) -> dict[str, torch.Tensor]:
-        augmented = self.augment(x) if self.beta_aug and self.augment is not None else None
+        augmented = self.augment_(x) if self.beta_aug and self.augment_ is not None else None
         self.critic_.requires_grad_(False)  # it only judges here
         try:
             terms = self.mean_over_rows(self.compiled(self._objective), x, augmented)
@@ -284,27 +290,12 @@ class DCCSNet(ClusteringNet):
 
     @torch.no_grad()
     def _settle_statistics(self) -> None:
-        """Set the running statistics of batch normalisation to those of the rows.
+        """Let batch normalisation, which moved with the distorted rows, see the rows themselves.
 
-        While training they move with the distorted rows, too, but it is the rows' own z that the
-        critic has seen, and that predictions are about.
+        It is their z that the critic has seen, and that predictions are about.
         """
-        kind = nn.modules.batchnorm._BatchNorm
-        norms = [layer for layer in self.module_.modules() if isinstance(layer, kind)]
-        n = len(self.source_)
-        if not norms or n < 2:
-            return
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean over batches
-        self._set_training(True)
-        # Batches of all kinds of rows, in whatever order they come
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(self.seed))
-        for index in order.tensor_split(-(-n // STATISTICS_ROWS)):
-            self.mean_over_rows(self._look, self.source_[index])
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        run = partial(self.mean_over_rows, self._look)
+        settle_statistics(self.module_, self.source_, run, self.seed)
         self._set_training(False)
 
     def _look(self, x: torch.Tensor) -> dict:
@@ -352,8 +343,7 @@ def build_encoder(trunk, input_shape, n_clusters, n_style, color, stretch) -> Ca
     """
     seen = seen_shape(input_shape, color)
     trunk = trunk(seen)
-    output = probe(trunk, trunk, seen)
-    h, features = output if isinstance(output, tuple) else (output, output)
+    h, features = as_pair(probe(trunk, trunk, seen))
     if h.ndim != 2 or len(h) != 2 or len(features) != 2:
         raise ValueError(
             "network's module must map a batch of n inputs to an output of shape (n, e), or to a "
@@ -414,13 +404,23 @@ class ImageAugmentation:
 
 @dataclass(frozen=True)
 class FeatureAugmentation:
-    """Noise and dropout for standardised columns."""
+    """Noise and dropout relative to the columns' spread and means.
+
+    `columns` are their means and deviations: zeros and ones where they are standardised, tensors
+    (d,) once they were measured, None before.
+    """
 
     noise: float
     dropout: float
+    columns: tuple[float, float] | tuple[torch.Tensor, torch.Tensor] | None = (0.0, 1.0)
+
+    def measured(self, source: TensorSource) -> Self:
+        """Return what distorts the rows of a fit."""
+        return self if self.columns else replace(self, columns=column_moments(source))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return feature_dropout(feature_noise(x, self.noise), self.dropout)
+        mean, deviation = self.columns
+        return feature_dropout(feature_noise(x, self.noise * deviation), self.dropout, mean)
 
 
 class DCCS(IncrementalMixin, DeepClusterer):
@@ -814,7 +814,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
             _check_range("crop_area", self.crop_area, maximum=1.0)
         _check_range("crop_aspect", self.crop_aspect)
         for name, most in (("degrees", 180.0), ("shift", 1.0)):
-            if getattr(self, name) != "auto":
+            if not _is_auto(getattr(self, name)):
                 check_real(name, getattr(self, name), maximum=most)
 
     def _make_net(self, input_shape, n_samples, **common) -> DCCSNet:
@@ -876,7 +876,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
         if self.augmentation != "auto":
             return self.augmentation
         if len(input_shape) == 1:
-            return FeatureAugmentation(self.feature_noise, self.feature_dropout)
+            columns = (0.0, 1.0) if self.scaling == "auto" else None
+            return FeatureAugmentation(self.feature_noise, self.feature_dropout, columns)
         is_small = is_small_image(input_shape)
         automatic = {
             "crop_area": (1.0, 1.0) if is_small else CROP_AREA,

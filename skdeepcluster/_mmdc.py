@@ -25,14 +25,8 @@ from skdeepcluster._validation import (
     check_real,
     check_sizes,
 )
-from skdeepcluster.augmentation import (
-    center_crop,
-    color_jitter,
-    feature_noise,
-    random_geometry,
-    random_grey,
-    sobel,
-)
+from skdeepcluster._views import FeatureViews, ImageViews, crop_sides, make_views
+from skdeepcluster.augmentation import sobel
 from skdeepcluster.networks import (
     MLP,
     GaussianAssignment,
@@ -57,15 +51,8 @@ QUICK_ROWS = 40_000
 #: Smallest variance of the soft assignment, in units of the squared radius of the sphere.
 MIN_VARIANCE = 1e-4
 
-#: Standard deviation of the noise that features are distorted with, in units of the columns'.
-NOISE = 1.0
-
 #: Standard deviation of the head's weights in the beginning, on the trunks of the paper.
 PAPER_HEAD_STD = 0.01
-
-#: Sides of crops as shares of an image's: CIFAR-10's, MNIST's, and those of images with so few
-#: pixels that there is no border to cut off.
-COLOUR_CROPS, GREY_CROPS, SMALL_CROPS = (5 / 8,), (6 / 7, 5 / 7, 4 / 7), (1, 7 / 8, 6 / 8)
 
 #: The paper's batches.
 BATCH_SIZE = 128
@@ -95,51 +82,6 @@ class Schedule:
 
 MNIST = Schedule(50, decay_after=40 / 50, decay_factor=10, refine_after=20 / 50)
 NATURAL = Schedule(400, decay_after=350 / 400, decay_factor=5, refine_after=350 / 400)
-
-
-@dataclass(frozen=True)
-class ImageViews:
-    """What the networks see of images: squares of one size, cut from the middle or at random."""
-
-    crop_sizes: tuple[int, ...]
-    size: int
-    distort: str | Callable[[Tensor], Tensor] | None
-
-    def center(self, x: Tensor) -> Tensor:
-        """Cut out the middle, of the first of the sizes."""
-        return center_crop(x, self.crop_sizes[0], self.size)
-
-    def crop(self, x: Tensor) -> Tensor:
-        """Cut out a random square of each image."""
-        return random_geometry(x, self.size, crops=self.crop_sizes)
-
-    def augment(self, x: Tensor) -> Tensor:
-        """Apply the random transformation g of the paper (section III-C)."""
-        if self.distort == "grey":
-            return random_geometry(x, self.size, crops=self.crop_sizes, degrees=25, padding="zeros")
-        if self.distort == "colour":
-            x = random_geometry(x, self.size, crops=self.crop_sizes, horizontal_flip=0.5)
-            return random_grey(color_jitter(x, 0.4, 0.4, 0.4, 0.125), 0.2)
-        x = self.crop(x)
-        return x if self.distort is None else self.distort(x)
-
-
-@dataclass(frozen=True)
-class FeatureViews:
-    """The same for feature vectors, which have no middle."""
-
-    distort: str | Callable[[Tensor], Tensor] | None
-
-    def center(self, x: Tensor) -> Tensor:
-        return x
-
-    def crop(self, x: Tensor) -> Tensor:
-        return x
-
-    def augment(self, x: Tensor) -> Tensor:
-        if self.distort == "noise":
-            return feature_noise(x, NOISE)
-        return x if self.distort is None else self.distort(x)
 
 
 class MMDCNet(ClusteringNet):
@@ -201,6 +143,11 @@ class MMDCNet(ClusteringNet):
         self.assignment_ = GaussianAssignment(self.n_clusters, self.embedding_dim)
         if self.auxiliary_task is not None:
             self.auxiliary_ = self.auxiliary_task(h.shape[1])
+            if self._auxiliary_name == CLUSTERING:
+                raise ValueError(
+                    f"auxiliary must make a task of another name, got {CLUSTERING!r}: this is how "
+                    "the history calls the task that it takes turns with."
+                )
         return self
 
     # ------------------------------------------------------------------ the network
@@ -255,6 +202,10 @@ class MMDCNet(ClusteringNet):
         """Whose turn it is."""
         if self.phase_epoch_ % self.n_tasks + 1 == self.n_tasks:
             return CLUSTERING
+        return self._auxiliary_name
+
+    @property
+    def _auxiliary_name(self) -> str:
         return getattr(self.auxiliary_, "name", "auxiliary")
 
     @property
@@ -262,7 +213,11 @@ class MMDCNet(ClusteringNet):
         return self.refine_after is not None and self.task_epoch_ >= self.refine_after
 
     def configure_phase(self) -> None:
-        """Make the optimiser of both tasks: no decay of biases and of batch normalisation."""
+        """Make the optimiser of both tasks: no decay of biases and of batch normalisation.
+
+        Before that, look at a sample of the rows, if what distorts them asks for it.
+        """
+        self.augment_ = self.views.measured(self.source_).augment
         parameters = [p for name in self._modules for p in getattr(self, f"{name}_").parameters()]
         groups = [
             {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
@@ -374,45 +329,48 @@ class MMDCNet(ClusteringNet):
         return self.all_rows(self.features, x)
 
     def _clustering_step(self, batch: Batch) -> dict[str, Tensor]:
-        index = self.index_[batch.index]
-        terms = {}
-        cost = None if self._refines else self._cost(batch.x, self.points_[index])
+        before = self.index_[batch.index]
+        after, terms, distances = before, {}, None
+        if not self._refines:
+            distances = self._begin_distances(batch.x, self.points_[before])
         # On a GPU this is under way while the targets are assigned on the CPU.
         z = self.compiled(self._augmented_output)(batch.x)
-        if cost is not None:
-            index, terms["change"] = self._assign_targets(batch.index, index, cost)
-        loss = F.mse_loss(z, self.points_[index])
+        if distances is not None:
+            after, terms["change"] = self._assign_targets(batch.index, before, distances)
+        loss = F.mse_loss(z, self.points_[after])
         self.descend(loss, batch, self.optimizer_)
         return {"loss": loss.detach(), **terms}
 
     def _augmented_output(self, x: Tensor) -> Tensor:
-        x = self.views.augment(x)
+        x = self.augment_(x)
         with self.autocast():
             return self.all_rows(self.output, x)
 
     @torch.no_grad()
-    def _cost(self, x: Tensor, targets: Tensor) -> Callable[[], np.ndarray]:
-        """Distances of the centre crops' embeddings to targets, (b, b); on a GPU still to come."""
+    def _begin_distances(self, x: Tensor, points: Tensor) -> Callable[[], np.ndarray]:
+        """Begin to measure how far centre crops lie from targets; what is returned waits for it.
+
+        Distances are of embeddings, (b, b).
+        """
         training = self.module_.training
         self._switch(False)
         with self.autocast():
             z = self.all_rows(self.compiled(self.embed), x)
         self._switch(training)
         exact = "donot_use_mm_for_euclid_dist"
-        return _to_host(torch.cdist(z.float(), targets, compute_mode=exact))
+        return _to_host(torch.cdist(z.float(), points, compute_mode=exact))
 
     def _assign_targets(
-        self, rows: Tensor, index: Tensor, cost: Callable[[], np.ndarray]
+        self, rows: Tensor, before: Tensor, distances: Callable[[], np.ndarray]
     ) -> tuple[Tensor, Tensor]:
         """Give the batch's targets to its rows anew (eq. 1); return the share that changed, too."""
-        distances = cost()
-        if not np.isfinite(distances).all():  # the loss tells
-            return index, index.new_zeros((), dtype=torch.float32)
-        chosen = _to_device(match_targets(distances), self.device)
-        new = index[chosen]
-        self.index_[rows] = new
-        changed = self.component_[new] != self.component_[index]
-        return new, changed.float().mean()
+        cost = distances()
+        if not np.isfinite(cost).all():  # the loss tells
+            return before, before.new_zeros((), dtype=torch.float32)
+        after = before[_to_device(match_targets(cost), self.device)]
+        self.index_[rows] = after
+        changed = self.component_[after] != self.component_[before]
+        return after, changed.float().mean()
 
     def end_epoch(self, means: dict[str, float]) -> dict:
         """Share of rows whose component changed, and how many rows each component has."""
@@ -447,7 +405,7 @@ class MMDCNet(ClusteringNet):
         return self
 
     _own = ("points_", "component_", "index_")
-    _transient = (*ClusteringNet._transient, *_own)
+    _transient = (*ClusteringNet._transient, *_own, "augment_")
 
     def method_state(self) -> dict:
         """Targets, and which row has which."""
@@ -504,16 +462,19 @@ class MMDC(DeepClusterer):
     a refinement gives that up in the end: each epoch begins with k-means on the embeddings of all
     rows, and rows get the mean of their cluster as target.
 
+    Photographs are here colour images of 32 pixels a side and more. What "auto" stands for is
+    listed in the notes.
+
     Parameters
     ----------
     n_clusters : int, default=8
         Number of clusters K.
     network : {"auto", "vgg", "resnet18", "resnet34", "mlp"} or callable, default="auto"
-        The trunk. "auto" is "resnet18" (:class:`~skdeepcluster.networks.ResNet`) for colour images
-        of 32 pixels a side and more, "vgg" (:class:`~skdeepcluster.networks.SmallVGG`) for other
-        images and "mlp" (:class:`~skdeepcluster.networks.MLP`) for features. A callable gets the
-        shape of what the trunk sees, ``(C, input_size, input_size)`` or ``(d,)``, and returns a
-        module that maps it to features (n, f); the linear head to the sphere is added to it.
+        The trunk: :class:`~skdeepcluster.networks.SmallVGG`,
+        :class:`~skdeepcluster.networks.ResNet` or :class:`~skdeepcluster.networks.MLP`. A callable
+        gets the shape of what the trunk sees, ``(C, input_size, input_size)`` or ``(d,)``, and
+        returns a module that maps it to features (n, f); the linear head to the sphere is added to
+        it.
     hidden_sizes : tuple of int, default=(512, 512)
         Sizes of the MLP's layers.
     targets : {"one-hot", "random", "uniform"}, default="one-hot"
@@ -528,14 +489,15 @@ class MMDC(DeepClusterer):
         Proportions :math:`\alpha_k` of the mixture, up to a factor; None is :math:`1 / K`. They are
         those of the targets alone: a row's cluster is that of the nearest mean always.
     auxiliary : {"auto", "rotation"}, callable or None, default="auto"
-        Task that takes turns with clustering. "auto" is "rotation" for colour images of 32 pixels a
-        side and more, and None for others and for features. A callable makes a module like
-        :class:`~skdeepcluster.networks.RotationTask` from the number of features.
+        Task that takes turns with clustering. A callable makes a module like
+        :class:`~skdeepcluster.networks.RotationTask` from the number of features; its name must
+        not be "clustering".
     augmentation : {"auto", "grey", "colour", "noise"}, callable or None, default="auto"
         The random transformation g. "grey" are crops turned by up to 25 degrees, "colour" are crops
         flipped at random, with brightness, contrast, saturation and hue changed and a fifth of them
-        made grey; "noise" adds to features normal noise of their columns' deviation. "auto" is what
-        fits the data. A callable distorts a batch of crops (n, C, input_size, input_size), or of
+        made grey; "noise" adds to features normal noise of their columns' deviation, which with
+        ``scaling=None`` is that of some thousands of the rows. "auto" is what fits the data. A
+        callable distorts a batch of crops (n, C, input_size, input_size), or of
         features; None leaves the crops as they are.
     crop_size : int, tuple of int or "auto", default="auto"
         Sides of the random square crops, in pixels; the first is that of the centre crop for
@@ -548,10 +510,8 @@ class MMDC(DeepClusterer):
     sobel : bool, default=False
         Whether the trunk sees the gradients of the brightness instead of the image (Table III).
     refine_after : int, "auto" or None, default="auto"
-        Epochs before the refinement; None leaves it out. "auto" is 7/8 of the epochs for colour
-        images of 32 pixels a side and more, 2/5 for others and for features, and 4/5 for small sets
-        of images, but one epoch at least: a run of one epoch has none. There is none with uniform
-        targets, either.
+        Epochs before the refinement; None leaves it out. There is none with uniform targets,
+        either.
     embedding : {"output", "features"}, default="output"
         What `transform` returns: the points on the sphere, or the trunk's features.
     image_shape : tuple of int or None, default=None
@@ -562,25 +522,20 @@ class MMDC(DeepClusterer):
         to [0, 1] by the range seen in `fit`, and standardises columns of features. None leaves all;
         the augmentation "colour" then needs images in [0, 1].
     max_epochs : int or "auto", default="auto"
-        Epochs of clustering. "auto" is 400 for colour images of 32 pixels a side and more, and 50
-        for others and for features; with ``batch_size="auto"`` small sets of other images get more,
-        up to four times as many, for 1500 steps in all.
+        Epochs of clustering.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
     warm_start : bool, default=False
         Whether a further `fit` goes on with what was fitted: from its weights and means, with
-        targets drawn anew, with
-        its scaling. Parameters that shape the networks must be as they were; others may change.
+        targets drawn anew, with its scaling. Parameters that shape the networks must be as they
+        were; others may change.
     batch_size : int or "auto", default="auto"
-        Largest batch. "auto" is 128, but of few images less, down to 32, for about fifty steps an
-        epoch. Few rows make smaller batches in any case: an epoch has eight steps at least. The
-        time of an assignment grows with the cube of the size: it is short up to about 256.
+        Largest batch. Few rows make smaller ones: an epoch has eight steps at least. The time of an
+        assignment grows with the cube of the size: it is short up to about 256.
     learning_rate : float or "auto", default="auto"
-        Of stochastic gradient descent, for both tasks. "auto" is 0.05, but 0.01 for colour images
-        of 32 pixels a side and more without an auxiliary task, which 0.05 is too much for.
+        Of stochastic gradient descent, for both tasks.
     decay_after : int or "auto", default="auto"
-        Epochs after which the learning rate is divided: by 5 for colour images of 32 pixels a side
-        and more, where "auto" is 7/8 of the epochs, and by 10 for others, where it is 4/5.
+        Epochs after which the learning rate is divided, by 5 for photographs and by 10 for others.
     momentum : float, default=0.9
         Of stochastic gradient descent.
     weight_decay : float, default=0.0005
@@ -642,6 +597,25 @@ class MMDC(DeepClusterer):
 
     Notes
     -----
+    This is what "auto" stands for:
+
+    =================  =================  =================  =================
+    parameter          photographs        other images       features
+    =================  =================  =================  =================
+    `network`          "resnet18"         "vgg"              "mlp"
+    `auxiliary`        "rotation"         None               None
+    `max_epochs`       400                50                 50
+    `refine_after`     7/8 of the epochs  2/5 of the epochs  2/5 of the epochs
+    `decay_after`      7/8 of the epochs  4/5 of the epochs  4/5 of the epochs
+    `learning_rate`    0.05               0.05               0.05
+    `batch_size`       128                128                128
+    =================  =================  =================  =================
+
+    The learning rate is 0.01 for photographs without an auxiliary task, which 0.05 is too much for.
+    Of few images batches are smaller, down to 32, for about fifty steps an epoch; unless they are
+    photographs, there are then up to four times as many epochs, for 1500 steps in all, and the
+    refinement comes after 4/5 of them. Refinement and decay wait for one epoch at least.
+
     Probabilities are those of Gaussians about the means, of one variance that is the mean squared
     residual of the training rows; the most probable cluster is the nearest mean always.
 
@@ -798,7 +772,7 @@ class MMDC(DeepClusterer):
         check_choice("embedding", self.embedding, ("output", "features"))
         check_sizes("hidden_sizes", self.hidden_sizes)
         if not isinstance(self.crop_size, str) or self.crop_size != "auto":
-            check_sizes("crop_size", self._crop_sizes(), also="'auto', an int or ")
+            check_sizes("crop_size", crop_sides(self.crop_size), also="'auto', an int or ")
         if self.input_size != "auto":
             check_integer("input_size", self.input_size, minimum=1)
         for name in ("refine_after", "decay_after"):
@@ -812,21 +786,19 @@ class MMDC(DeepClusterer):
 
     def _check_uniform(self) -> None:
         """Refuse what speaks of components that uniform targets do not have."""
-        for name, none in (("sigma", 0), ("weights", None)):
-            if getattr(self, name) is not none and getattr(self, name) != none:
-                raise ValueError(
-                    f"targets='uniform' has no components: leave {name} as {none}, "
-                    f"got {getattr(self, name)!r}."
-                )
+        if self.sigma != 0:
+            raise ValueError(
+                f"targets='uniform' has no components: leave sigma as 0, got {self.sigma!r}."
+            )
+        if self.weights is not None:
+            raise ValueError(
+                f"targets='uniform' has no components: leave weights as None, got {self.weights!r}."
+            )
         if self.refine_after not in ("auto", None):
             raise ValueError(
                 "targets='uniform' has no components to refine: refine_after must be 'auto' or "
                 f"None, got {self.refine_after!r}."
             )
-
-    def _crop_sizes(self) -> tuple | list:
-        """Return the sizes as such, where `crop_size` is not "auto"."""
-        return self.crop_size if isinstance(self.crop_size, tuple | list) else (self.crop_size,)
 
     def _mixture_weights(self) -> Tensor | None:
         if self.weights is None:
@@ -862,16 +834,15 @@ class MMDC(DeepClusterer):
         return self.augmentation == "colour"
 
     def _make_net(self, input_shape, n_samples, **common) -> MMDCNet:
-        natural = len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 32
-        batch_size = self._largest_batch(input_shape, n_samples)
-        schedule = self._schedule(natural, batch_size, n_samples)
-        views, seen = self._views(input_shape)
-        trunk, head_std = self._trunk(seen, natural)
-        auxiliary = self._auxiliary(input_shape, natural)
+        photographs = _are_photographs(input_shape)
+        batch_size, schedule = self._batch_size_and_schedule(input_shape, n_samples)
+        views = self._views(input_shape)
+        trunk, head_std = self._trunk(self._seen_shape(input_shape, views), photographs)
+        auxiliary = self._auxiliary(input_shape, photographs)
         max_epochs = schedule.max_epochs if self.max_epochs == "auto" else self.max_epochs
         learning_rate = self.learning_rate
         if learning_rate == "auto":
-            learning_rate = 0.01 if natural and auxiliary is None else 0.05
+            learning_rate = 0.01 if photographs and auxiliary is None else 0.05
         return self._net_class(
             trunk,
             input_shape=input_shape,
@@ -888,81 +859,64 @@ class MMDC(DeepClusterer):
             learning_rate=float(learning_rate),  # a NumPy float cannot be checkpointed
             momentum=float(self.momentum),
             weight_decay=float(self.weight_decay),
-            decay_after=_moment(self.decay_after, schedule.decay_after, max_epochs),
+            decay_after=_epochs_before(self.decay_after, schedule.decay_after, max_epochs),
             decay_factor=schedule.decay_factor,
             refine_after=None
             if self.targets == "uniform"
-            else _moment(self.refine_after, schedule.refine_after, max_epochs),
+            else _epochs_before(self.refine_after, schedule.refine_after, max_epochs),
             **common | {"batch_size": batch_size},
         )
 
-    def _largest_batch(self, input_shape, n_samples: int) -> int:
-        if self.batch_size != "auto":
-            return self.batch_size
-        if len(input_shape) == 1:
-            return BATCH_SIZE
-        # Less where an epoch of images would have few steps.
-        enough = TRAINING_BLOCK * max(1, round(n_samples / (STEPS * TRAINING_BLOCK)))
-        return min(BATCH_SIZE, enough)
+    def _batch_size_and_schedule(self, input_shape, n_samples: int) -> tuple[int, Schedule]:
+        """Return the paper's, or for few images smaller batches, and more epochs that refine later.
 
-    def _schedule(self, natural: bool, batch_size: int, n_samples: int) -> Schedule:
-        """Return the paper's schedule, or for few images a longer one that refines later."""
-        if natural:
-            return NATURAL
-        if self.batch_size != "auto" or batch_size == BATCH_SIZE:
-            return MNIST
+        Photographs have the paper's schedule always.
+        """
+        photographs = _are_photographs(input_shape)
+        schedule = NATURAL if photographs else MNIST
+        if self.batch_size != "auto":
+            return self.batch_size, schedule
+        batch_size = TRAINING_BLOCK * max(1, round(n_samples / (STEPS * TRAINING_BLOCK)))
+        if len(input_shape) == 1 or batch_size >= BATCH_SIZE:
+            return BATCH_SIZE, schedule
+        if photographs:
+            return batch_size, schedule
         wanted = math.ceil(MIN_STEPS / n_batches(n_samples, batch_size))
         epochs = min(max(wanted, MNIST.max_epochs), 4 * MNIST.max_epochs)
-        return replace(MNIST, max_epochs=epochs, refine_after=MNIST.decay_after)
+        return batch_size, replace(MNIST, max_epochs=epochs, refine_after=MNIST.decay_after)
 
-    def _views(self, input_shape) -> tuple[ImageViews | FeatureViews, tuple[int, ...]]:
-        """Return what cuts and distorts, and the shape that it leaves."""
-        kinds = {1: ("noise",), 3: ("grey", "colour")}[len(input_shape)]
-        distort = self.augmentation
-        if distort == "auto":
-            distort = kinds[-1] if input_shape[0] == 3 or len(kinds) == 1 else "grey"
-        if isinstance(distort, str) and distort not in kinds:
-            raise ValueError(
-                f"augmentation={distort!r} does not fit inputs of the shape {input_shape}: "
-                f"expected one of {kinds}; pass image_shape if rows are images."
-            )
+    def _views(self, input_shape) -> ImageViews | FeatureViews:
+        if self.sobel:
+            check_image("sobel", self.sobel, input_shape)
+        return make_views(
+            input_shape,
+            self.augmentation,
+            self.crop_size,
+            self.input_size,
+            standardised=self.scaling == "auto",
+        )
+
+    def _seen_shape(self, input_shape, views: ImageViews | FeatureViews) -> tuple[int, ...]:
+        """Return the shape of what the trunk sees of an input."""
         if len(input_shape) == 1:
-            for name, off in (("sobel", False), ("crop_size", "auto"), ("input_size", "auto")):
-                if getattr(self, name) != off:
-                    check_image(name, getattr(self, name), input_shape)
-            return FeatureViews(distort), input_shape
-        side = min(input_shape[1:])
-        crops = self.crop_size
-        if crops == "auto":
-            shares = COLOUR_CROPS if input_shape[0] == 3 else GREY_CROPS
-            if side < 16:
-                shares = SMALL_CROPS
-            crops = tuple(max(1, round(share * side)) for share in shares)
-        else:
-            crops = self._crop_sizes()
-        if max(crops) > side:
-            raise ValueError(
-                f"crop_size={self.crop_size!r} is larger than the images, of {side} pixels."
-            )
-        size = _input_size(max(crops)) if self.input_size == "auto" else self.input_size
-        channels = 2 if self.sobel else input_shape[0]
-        return ImageViews(tuple(crops), size, distort), (channels, size, size)
+            return input_shape
+        return (2 if self.sobel else input_shape[0], views.size, views.size)
 
-    def _auxiliary(self, input_shape, natural: bool) -> Callable | None:
+    def _auxiliary(self, input_shape, photographs: bool) -> Callable | None:
         if self.auxiliary == "auto":
-            return RotationTask if natural else None
+            return RotationTask if photographs else None
         if self.auxiliary == "rotation":
             check_image("auxiliary", self.auxiliary, input_shape)
             return RotationTask
         return self.auxiliary
 
-    def _trunk(self, seen: tuple[int, ...], natural: bool) -> tuple[Callable, float | None]:
+    def _trunk(self, seen: tuple[int, ...], photographs: bool) -> tuple[Callable, float | None]:
         """Return what makes the trunk for inputs of the shape `seen`, and how its head begins."""
         name = self.network
         if callable(name):
             return partial(name, seen), None
         if name == "auto":
-            name = "mlp" if len(seen) == 1 else "resnet18" if natural else "vgg"
+            name = "mlp" if len(seen) == 1 else "resnet18" if photographs else "vgg"
         if name == "mlp":
             return partial(MLP, seen, tuple(self.hidden_sizes)), None
         check_image("network", name, seen)
@@ -1008,11 +962,11 @@ class MMDC(DeepClusterer):
         return squared_distances(net.embed(x), net.assignment_.means).amin(dim=1)
 
 
-def _moment(value: int | str | None, share: float, max_epochs: int) -> int | None:
-    """Return the epochs before a change; of an automatic one, there is one at least."""
-    return max(1, round(share * max_epochs)) if value == "auto" else value
+def _are_photographs(input_shape: tuple[int, ...]) -> bool:
+    """Whether inputs are what the paper calls natural images: coloured, of 32 pixels and more."""
+    return len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 32
 
 
-def _input_size(crop: int) -> int:
-    """Return the side that crops are resized to: small ones to a power of two, for the pooling."""
-    return 2 ** math.ceil(math.log2(crop)) if crop <= 32 else 32 * math.ceil(crop / 32)
+def _epochs_before(given: int | str | None, share: float, max_epochs: int) -> int | None:
+    """Return the epochs before a change: those given, or a share of all, but one at least."""
+    return max(1, round(share * max_epochs)) if given == "auto" else given

@@ -2,6 +2,8 @@
 
 import math
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,9 +14,10 @@ from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
-from skdeepcluster._training._data import n_batches
+from skdeepcluster._training._data import inference_batch_size, n_batches
 from skdeepcluster._training._kmeans import kmeans
 from skdeepcluster._training._sampling import TOGETHER, center, evenly_spread, sample_mean
+from skdeepcluster._training._statistics import settle_statistics
 from skdeepcluster._validation import (
     check_boolean,
     check_choice,
@@ -45,15 +48,6 @@ LAYERWISE, AUTOENCODER = "layer-wise", "autoencoder"
 #: Share of numbers that pre-training hides.
 DROPOUT = 0.2
 
-#: The paper's pre-training: iterations a layer and of the whole, learning rate, its decay.
-PAPER_LAYER_STEPS, PAPER_STEPS = 100_000, 200_000
-PAPER_LEARNING_RATE, PAPER_DECAY_STEPS = 0.01, 20_000
-
-#: The default pre-training: learning rate of Adam, which falls linearly to zero; steps of the whole
-#: autoencoder by the square root of the number of rows, and at least; bounds on its epochs.
-PRETRAINING_LEARNING_RATE = 0.001
-STEPS_BY_ROOT, PRETRAINING_STEPS, PRETRAINING_BOUNDS = 30, 1200, (10, 250)
-
 #: Steps of the quick preset: of pre-training, and of clustering at most.
 QUICK_PRETRAINING_STEPS, QUICK_STEPS = 600, 300
 
@@ -65,6 +59,76 @@ TARGET_ROWS = 1 << 16
 
 #: Share of rows that share their embedding with a different row from which `fit` warns.
 COINCIDING = 0.1
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How the autoencoder is trained before it clusters.
+
+    Parameters
+    ----------
+    optimizer : callable
+        Makes the optimiser of parameters.
+    decay_steps : int or None
+        Steps after which the learning rate is divided by 10, again and again; None: it falls
+        linearly to zero.
+    hidden : float
+        Share of the numbers that the whole autoencoder does not see. (Of a layer's inputs and
+        outputs it is always `DROPOUT`.)
+    squared : bool
+        Whether the loss is half the squared error of an input, not the relative mean square.
+    layer_steps, steps : int
+        Steps of each layer, and of the whole at least.
+    steps_by_root : float, default=0
+        Steps of the whole by the square root of the number of rows.
+    bounds : pair of float, default=(1, inf)
+        Of the epochs of the whole.
+    """
+
+    optimizer: Callable[..., torch.optim.Optimizer]
+    decay_steps: int | None
+    hidden: float
+    squared: bool
+    layer_steps: int
+    steps: int
+    steps_by_root: float = 0.0
+    bounds: tuple[float, float] = (1, math.inf)
+
+    def schedule(self, optimizer: torch.optim.Optimizer, n_steps: int):
+        """Make the schedule of the learning rate in a phase of so many steps."""
+        if self.decay_steps is None:
+            return torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, n_steps)
+        return torch.optim.lr_scheduler.StepLR(optimizer, self.decay_steps)
+
+    def epochs(self, n_samples: int, batch_size: int) -> tuple[int, int]:
+        """Epochs of each layer, and of the whole."""
+        an_epoch = n_batches(n_samples, batch_size)
+        wanted = max(self.steps, self.steps_by_root * math.sqrt(n_samples))
+        whole = np.clip(math.ceil(wanted / an_epoch), *self.bounds)
+        return math.ceil(self.layer_steps / an_epoch), int(whole)
+
+
+#: By the name that the parameter `pretraining` has; SGD's schedule is the paper's.
+PRETRAININGS = {
+    "adam": Pretraining(
+        optimizer=partial(torch.optim.Adam, lr=0.001, fused=True),
+        decay_steps=None,
+        hidden=DROPOUT,
+        squared=False,
+        layer_steps=0,
+        steps=1200,
+        steps_by_root=30,
+        bounds=(10, 250),
+    ),
+    "paper": Pretraining(
+        optimizer=partial(torch.optim.SGD, lr=0.01, momentum=0.9, fused=True),
+        decay_steps=20_000,
+        hidden=0.0,  # the layer-wise part hides some
+        squared=True,  # what the learning rate is for
+        layer_steps=100_000,
+        steps=200_000,
+    ),
+}
 
 
 class StatDECNet(ClusteringNet):
@@ -158,25 +222,30 @@ class StatDECNet(ClusteringNet):
             parameters = self.module_.layer_parameters(self.phase_.stage)
         else:
             parameters = list(self.module_.parameters())
-        if self.pretraining == "paper":
-            self.optimizer_ = torch.optim.SGD(
-                parameters, lr=PAPER_LEARNING_RATE, momentum=0.9, fused=True
-            )
-            self.schedulers_ = [torch.optim.lr_scheduler.StepLR(self.optimizer_, PAPER_DECAY_STEPS)]
-        else:
-            self.optimizer_ = torch.optim.Adam(parameters, lr=PRETRAINING_LEARNING_RATE, fused=True)
-            n_steps = max(1, self.phase_.max_epochs * len(self.iterator_))
-            decay = torch.optim.lr_scheduler.LinearLR(self.optimizer_, 1.0, 0.0, n_steps)
-            self.schedulers_ = [decay]
+        self.optimizer_ = self.pretraining.optimizer(parameters)
+        n_steps = max(1, self.phase_.max_epochs * len(self.iterator_))
+        self.schedulers_ = [self.pretraining.schedule(self.optimizer_, n_steps)]
 
     def begin_phase(self) -> None:
         """Place the centres by k-means, when clustering begins."""
         if self.phase_.name != CLUSTERING:
             return
         if not self.warm_:
+            self._settle_statistics()
             self._place_centers()
         self.previous_ = None
         self.refresh_target()
+
+    def _settle_statistics(self) -> None:
+        """Let batch normalisation, which has seen inputs with hidden numbers, see whole ones."""
+
+        def look(x):
+            self.decode(self.encoding(x), None)
+            return {}
+
+        rows = inference_batch_size(self.input_shape, 1, self.inference_cost)
+        run = partial(self.mean_over_rows, look)
+        settle_statistics(self.module_, self.source_, run, self.seed, rows)
 
     def _place_centers(self) -> None:
         z = self.map_rows(self.source_, lambda x: self.module_.encode(x).float()).cpu().numpy()
@@ -236,10 +305,6 @@ class StatDECNet(ClusteringNet):
             return self.module_.decode(encoding.code, q, encoding.skips)
         return self.module_.decode(encoding.code, q)
 
-    def prior_term(self, divergence: torch.Tensor) -> torch.Tensor:
-        """Part of the objective that keeps a variational encoder near its prior."""
-        return self.beta * divergence / math.prod(self.input_shape)
-
     def _augmented(self, batch: Batch) -> torch.Tensor:
         return batch.x if self.augment is None else self.augment(batch.x)
 
@@ -253,30 +318,36 @@ class StatDECNet(ClusteringNet):
     def _layer_objective(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         with self.autocast():
             output, target = self.module_.layer_autoencoder(self.phase_.stage, x, DROPOUT)
-        return self._reconstruction(output, target, self.power_ if self.phase_.stage == 0 else 1.0)
+        return self._pretraining_terms(output, target, self.power_ if self.phase_.stage == 0 else 1)
 
     def _autoencoder_objective(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        # The paper's schedule has this in its layer-wise part, which the default leaves out.
-        seen = x if self.pretraining == "paper" else self._corrupted(x)
+        seen = self._corrupted(x) if self.pretraining.hidden else x
         with self.autocast():
             encoding = self.encoding(seen)
             output = self.decode(encoding, None)
-        return self._reconstruction(output, x, self.power_, encoding.divergence)
+        return self._pretraining_terms(output, x, self.power_, encoding.divergence)
 
     def _corrupted(self, x: torch.Tensor) -> torch.Tensor:
         mean = getattr(self.module_, "row_mean", 0.0)  # stands where a number is hidden
-        return F.dropout(x - mean, DROPOUT) + mean
+        return F.dropout(x - mean, self.pretraining.hidden) + mean
 
-    def _reconstruction(self, output, target, unit, divergence=None) -> dict[str, torch.Tensor]:
-        loss = F.mse_loss(output.float(), target.float()) / unit
-        terms = {"reconstruction": loss}
-        if divergence is not None:
-            terms["divergence"] = divergence.mean()
-            loss = loss + self.prior_term(terms["divergence"])
-        if self.pretraining == "paper":
-            # The gradient of half the squared error of an input, which the learning rate is for.
+    def _pretraining_terms(self, output, target, unit, divergence=None) -> dict[str, torch.Tensor]:
+        loss, terms = self.error(output, target, unit, divergence)
+        if self.pretraining.squared:
             loss = loss * (unit * target[0].numel() / 2)
         return {"loss": loss, **terms}
+
+    def error(
+        self, output, x, unit, divergence=None, by_row=False
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mean square of the error, by a unit, and what a prior adds; then these two by name."""
+        error = F.mse_loss(output.float(), x.float(), reduction="none" if by_row else "mean")
+        error = (error.flatten(1).mean(dim=1) if by_row else error) / unit
+        terms = {"reconstruction": error}
+        if divergence is not None:
+            terms["divergence"] = divergence if by_row else divergence.mean()
+            error = error + self.beta * terms["divergence"] / math.prod(self.input_shape)
+        return error, terms
 
     def _clustering_step(self, batch: Batch) -> dict[str, torch.Tensor]:
         x = self._augmented(batch)
@@ -297,13 +368,8 @@ class StatDECNet(ClusteringNet):
             return {"loss": kl, "kl": kl}
         with self.autocast():
             output = self.decode(encoding, log_q.exp())
-        reconstruction = F.mse_loss(output.float(), x) / self.power_
-        terms = {"kl": kl, "reconstruction": reconstruction}
-        error = reconstruction
-        if encoding.divergence is not None:
-            terms["divergence"] = encoding.divergence.mean()
-            error = error + self.prior_term(terms["divergence"])
-        return {"loss": self.lam * kl + (1 - self.lam) * error, **terms}
+        error, terms = self.error(output, x, self.power_, encoding.divergence)
+        return {"loss": self.lam * kl + (1 - self.lam) * error, "kl": kl, **terms}
 
     def refresh_target(self) -> None:
         """Compute P for all rows (eqs. 4 and 5), and end the phase if labels hardly changed."""
@@ -442,8 +508,8 @@ class StatDEC(DeepClusterer):
         Seconds after which `fit` ends with what it has.
     warm_start : bool, default=False
         Whether a further `fit` goes on with what was fitted: from its weights and centres, without
-        pre-training, with
-        its scaling. Parameters that shape the networks must be as they were; others may change.
+        pre-training, with its scaling. Parameters that shape the networks must be as they were;
+        others may change.
     batch_size : int, default=256
         Largest batch. An epoch has eight steps at least, so that few rows make smaller batches.
     learning_rate : float, default=0.001
@@ -509,7 +575,8 @@ class StatDEC(DeepClusterer):
     falls linearly from 0.001 to zero, to reconstruct inputs of which dropout hides a fifth of the
     numbers. It takes about 30 sqrt(n) steps, 1,200 at least, within bounds of 10 and 250 epochs, so
     that few rows get more epochs than many. With ``pretraining="paper"`` dropout is part of the
-    layer-wise training alone, which comes before that of the whole autoencoder.
+    layer-wise training alone, which comes before that of the whole autoencoder. What batch
+    normalisation predicts with is then taken of the rows as they are.
 
     References
     ----------
@@ -714,7 +781,7 @@ class StatDEC(DeepClusterer):
         if self.update_interval != "auto":
             check_integer("update_interval", self.update_interval, minimum=1)
         check_real("tol", self.tol, maximum=1.0)
-        check_choice("pretraining", self.pretraining, ("adam", "paper"))
+        check_choice("pretraining", self.pretraining, tuple(PRETRAININGS))
         for name in ("layerwise_epochs", "pretrain_epochs"):
             if getattr(self, name) != "auto":
                 check_integer(name, getattr(self, name), minimum=0)
@@ -742,7 +809,7 @@ class StatDEC(DeepClusterer):
             gamma=float(self.gamma),
             update_interval=self._update_interval(n_samples),
             tol=float(self.tol),
-            pretraining=self.pretraining,
+            pretraining=PRETRAININGS[self.pretraining],
             layerwise_epochs=layerwise_epochs,
             pretrain_epochs=pretrain_epochs,
             max_epochs=self.max_epochs,
@@ -773,12 +840,7 @@ class StatDEC(DeepClusterer):
 
     def _pretraining_epochs(self, n_samples: int) -> tuple[int, int]:
         """Epochs a layer, and of the whole."""
-        steps = n_batches(n_samples, self.batch_size)
-        if self.pretraining == "paper":
-            automatic = math.ceil(PAPER_LAYER_STEPS / steps), math.ceil(PAPER_STEPS / steps)
-        else:
-            wanted = max(PRETRAINING_STEPS, STEPS_BY_ROOT * math.sqrt(n_samples))
-            automatic = 0, int(np.clip(math.ceil(wanted / steps), *PRETRAINING_BOUNDS))
+        automatic = PRETRAININGS[self.pretraining].epochs(n_samples, self.batch_size)
         given = self.layerwise_epochs, self.pretrain_epochs
         return tuple(
             auto if value == "auto" else value for auto, value in zip(automatic, given, strict=True)
@@ -816,7 +878,5 @@ class StatDEC(DeepClusterer):
         p = target_distribution(q, net.weights_.to(q.device))
         kl = kl_divergence(p, log_q, by_row=True)
         output = net.decode(encoding, q)
-        error = (output - x).square().flatten(1).mean(dim=1) / net.power_
-        if encoding.divergence is not None:
-            error = error + net.prior_term(encoding.divergence)
+        error, _ = net.error(output, x, net.power_, encoding.divergence, by_row=True)
         return net.lam * kl + (1 - net.lam) * error

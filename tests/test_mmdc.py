@@ -1,6 +1,9 @@
 """MMDC: targets, the two tasks, refinement, what its networks see, and that it clusters."""
 
+import colorsys
+import copy
 import warnings
+from itertools import permutations
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +17,9 @@ from sklearn.datasets import load_digits, make_blobs
 from skorch.callbacks import Callback
 
 from skdeepcluster import MMDC, _mmdc
+from skdeepcluster._training import Preprocessor, TensorSource, _net
+from skdeepcluster._training._sampling import column_moments
+from skdeepcluster._views import make_views
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import RotationTask
 
@@ -52,6 +58,20 @@ class Watch(Callback):
         self.function(net)
 
 
+class StepWatch(Callback):
+    """Call a function with the net and the batch before and after each step."""
+
+    def __init__(self, begin, end):
+        self.begin = begin
+        self.end = end
+
+    def on_batch_begin(self, net, batch, **kwargs):
+        self.begin(net, batch)
+
+    def on_batch_end(self, net, batch, **kwargs):
+        self.end(net, batch, **kwargs)
+
+
 @pytest.fixture(scope="module")
 def blobs():
     return make_blobs(240, n_features=6, centers=4, cluster_std=1.0, random_state=3)
@@ -69,6 +89,13 @@ def photographs():
 
 def phases(model):
     return [row["phase"] for row in model.history_]
+
+
+def embedded(net, x):
+    """Embeddings of what the trunk sees, in evaluation mode; the net stays as it is."""
+    trunk, head = (copy.deepcopy(module).eval() for module in (net.module_, net.head_))
+    with torch.no_grad():
+        return head(trunk(x)).double().numpy()
 
 
 def standardised(X):
@@ -98,6 +125,18 @@ def test_cluster_is_the_nearest_mean(blobs):
     expected = softmax(-squared / (2 * variance), axis=1)
     np.testing.assert_allclose(model.predict_proba(blobs[0]), expected, atol=1e-4)
     assert model.score(blobs[0]) == pytest.approx(-squared.min(axis=1).mean(), rel=1e-5)
+
+
+@short
+def test_proportions_of_targets_leave_prediction_to_the_nearest_mean(blobs):
+    X, _ = blobs
+    params = SMALL | {"max_epochs": 1, "learning_rate": 0.001, "refine_after": None}
+    model = MMDC(3, weights=(8, 1, 1), **params).fit(X)
+    squared = cdist(model.transform(X), model.cluster_centers_) ** 2
+    np.testing.assert_array_equal(model.predict(X), squared.argmin(axis=1))
+    np.testing.assert_array_equal(model.labels_, squared.argmin(axis=1))
+    p = model.predict_proba(X)
+    assert ((p * (8, 1, 1)).argmax(axis=1) != p.argmax(axis=1)).any()  # what a prior would change
 
 
 def test_what_is_certain_is_said_to_be(blobs):
@@ -142,24 +181,24 @@ def test_no_target_is_lost_or_doubled(blobs, params, seed):
 @pytest.mark.parametrize("seed", range(2))
 def test_assignment_costs_least_and_never_more(blobs, monkeypatch, params, seed):
     costs, z = [], []
-    cost_of, assign = _mmdc.MMDCNet._cost, _mmdc.MMDCNet._assign_targets
+    begin, assign = _mmdc.MMDCNet._begin_distances, _mmdc.MMDCNet._assign_targets
 
-    def watched_cost(net, x, targets):
+    def watched_begin(net, x, points):
         net._set_training(False)
         with torch.no_grad():
             z[:] = [net.embed(x).double().numpy()]
         net._set_training(True)
-        return cost_of(net, x, targets)
+        return begin(net, x, points)
 
-    def watched(net, rows, index, cost):
+    def watched(net, rows, index, distances):
         before = cdist(z[0], net.points_[net.index_[rows]].double())
-        result = assign(net, rows, index, cost)
+        result = assign(net, rows, index, distances)
         after = cdist(z[0], net.points_[net.index_[rows]].double())
         least = before[linear_sum_assignment(before)].sum()
         costs.append((before.trace(), after.trace(), least))
         return result
 
-    monkeypatch.setattr(_mmdc.MMDCNet, "_cost", watched_cost)
+    monkeypatch.setattr(_mmdc.MMDCNet, "_begin_distances", watched_begin)
     monkeypatch.setattr(_mmdc.MMDCNet, "_assign_targets", watched)
     given = SMALL | {"max_epochs": 3, "random_state": seed, "refine_after": None}
     MMDC(4, **given, **params).fit(blobs[0])
@@ -185,6 +224,25 @@ def test_rows_get_the_targets_that_the_permutation_says():
     assert change.item() == pytest.approx(2 / 3)
 
 
+@short
+def test_targets_are_exchanged_by_the_centre_crops(photographs, monkeypatch):
+    begin, calls = _mmdc.MMDCNet._begin_distances, []
+
+    def watched(net, x, points):
+        middle, corner = (cdist(embedded(net, x[..., s, s]), points) for s in crops)
+        found = begin(net, x, points)()
+        np.testing.assert_allclose(found, middle, atol=1e-5)
+        assert not np.allclose(found, corner, atol=1e-3)
+        calls.append(len(x))
+        return lambda: found
+
+    crops = (slice(6, 26), slice(0, 20))
+    monkeypatch.setattr(_mmdc.MMDCNet, "_begin_distances", watched)
+    params = SMALL | {"network": Tiny, "auxiliary": None, "max_epochs": 2, "refine_after": None}
+    MMDC(2, crop_size=20, input_size=20, **params).fit(photographs)
+    assert calls == [5] * 16
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_proportions_decide_where_nothing_else_does(seed):
     X = np.random.default_rng(seed).normal(size=(400, 2))
@@ -193,6 +251,12 @@ def test_proportions_decide_where_nothing_else_does(seed):
     drawn = np.array(model.history_[0]["target_sizes"])
     np.testing.assert_allclose(drawn, [240, 120, 40], atol=30)
     np.testing.assert_allclose(np.bincount(model.labels_), drawn, atol=40)
+
+
+def test_uniform_targets_have_no_proportions(blobs):
+    weights = np.array([1.0, 2.0, 3.0, 4.0])
+    with pytest.raises(ValueError, match=r"leave weights as None, got array\(\[1., 2., 3., 4.\]\)"):
+        MMDC(4, targets="uniform", weights=weights, **SMALL).fit(blobs[0])
 
 
 def test_uniform_targets_are_clustered_by_kmeans(blobs):
@@ -208,7 +272,118 @@ def test_uniform_targets_are_clustered_by_kmeans(blobs):
     np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1, rtol=1e-6)
 
 
+# ------------------------------------------------------------------ the step
+
+
+class Narrow(torch.nn.Module):
+    """A trunk for features, which batch normalisation makes depend on the mode."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.linear = torch.nn.Linear(shape[0], 7, bias=False)
+        self.norm = torch.nn.BatchNorm1d(7)
+
+    def forward(self, x):
+        return self.norm(self.linear(x)).tanh()
+
+
+def narrow_output(x, linear, gamma, beta, weight, bias):
+    """What `Narrow` and the head make of a batch in training mode."""
+    h = x @ linear.T
+    h = (h - h.mean(dim=0)) / (h.var(dim=0, correction=0) + 1e-5).sqrt()
+    z = (gamma * h + beta).tanh() @ weight.T + bias
+    return z / z.norm(dim=1, keepdim=True)
+
+
+@short
+def test_a_step_descends_the_mean_squared_error_to_the_new_targets():
+    X = np.random.default_rng(0).normal(size=(48, 5)).astype(np.float32)
+    start, moved = [], []
+
+    def state(net):
+        parameters = [*net.module_.parameters(), *net.head_.parameters()]
+        buffers = [net.optimizer_.state[p]["momentum_buffer"] for p in parameters]
+        return [[t.detach().double().clone() for t in ts] for ts in (parameters, buffers)]
+
+    def begin(net, batch):
+        start[:] = *state(net), net.index_[batch.index].clone()
+
+    def end(net, batch, loss, **kwargs):
+        p, v, old = start
+        new = net.index_[batch.index]
+        moved.append(not torch.equal(old, new))
+        p = [each.requires_grad_() for each in p]
+        z = narrow_output(torch.from_numpy(X[batch.index]).double(), *p)
+        errors = z - net.points_[new].double()
+        assert loss.item() == pytest.approx((errors.detach().numpy() ** 2).mean(), rel=1e-5)
+        gradients = torch.autograd.grad(errors.square().mean(), p)
+        for before, momentum, gradient, *after in zip(p, v, gradients, *state(net), strict=True):
+            decay = 0.3 * before.detach() if before.ndim > 1 else 0
+            momentum = 0.8 * momentum + gradient + decay
+            expected = before.detach() - 0.1 * momentum
+            # Sums of about a hundred terms below one, in float32.
+            np.testing.assert_allclose(after[1], momentum, atol=1e-5)
+            np.testing.assert_allclose(after[0], expected, atol=1e-6)
+
+    params = SMALL | {"max_epochs": 3, "refine_after": None, "scaling": None, "decay_after": 9}
+    params |= {"learning_rate": 0.1, "momentum": 0.8, "weight_decay": 0.3, "augmentation": None}
+    model = MMDC(3, network=Narrow, sigma=0.05, callbacks=[StepWatch(begin, end)], **params)
+    model.fit(X)
+    assert len(moved) == 24
+    assert any(moved)
+
+
 # ------------------------------------------------------------------ refinement
+
+
+@short
+def test_after_the_refinement_targets_are_not_exchanged():
+    X = np.random.default_rng(0).normal(size=(120, 3))
+    before, moved = [], []
+
+    def begin(net, batch):
+        before[:] = [net.index_.clone()]
+
+    def end(net, batch, **kwargs):
+        moved.append((net.task_epoch_ >= 2, not torch.equal(net.index_, before[0])))
+
+    params = SMALL | {"max_epochs": 5, "callbacks": [StepWatch(begin, end)]}
+    MMDC(3, refine_after=2, **params).fit(X)
+    assert moved.count((True, False)) == 3 * 8
+    assert (False, True) in moved
+
+
+@short
+def test_refinement_names_clusters_of_all_rows_after_their_targets(photographs, monkeypatch):
+    refine, kmeans = _mmdc.MMDCNet.refine, _mmdc.kmeans
+    clusters, n_points = [], []
+
+    def watched_kmeans(z, *args):
+        clusters[:] = z, kmeans(z, *args).labels_
+        return SimpleNamespace(labels_=clusters[1])
+
+    def watched(net):
+        x = torch.from_numpy(photographs[:, 6:26, 6:26]).permute(0, 3, 1, 2) / 255
+        expected = embedded(net, x)
+        before = net.component_[net.index_].numpy()
+        n_points.append(len(net.points_))
+        refine(net)
+        z, labels = clusters
+        np.testing.assert_allclose(z, expected, atol=1e-5)
+        index = net.index_.numpy()
+        np.testing.assert_array_equal(index[:, None] == index, labels[:, None] == labels)
+        kept = [(np.array(p)[labels] == before).sum() for p in permutations(range(3))]
+        assert (index == before).sum() == max(kept)
+        assert net.change_ == pytest.approx(1 - max(kept) / 40)
+        assert torch.equal(net.points_, net.assignment_.means)
+        assert net.component_.tolist() == [0, 1, 2]
+
+    monkeypatch.setattr(_mmdc.MMDCNet, "refine", watched)
+    monkeypatch.setattr(_mmdc, "kmeans", watched_kmeans)
+    params = SMALL | {"network": Tiny, "auxiliary": None, "max_epochs": 4, "refine_after": 1}
+    params |= {"targets": "random", "sigma": 0.05, "crop_size": 20, "input_size": 20}
+    MMDC(3, **params).fit(photographs)
+    assert n_points == [40, 3, 3]
 
 
 def test_refinement_finds_clusters_of_other_sizes():
@@ -391,6 +566,14 @@ def test_an_auxiliary_task_of_ones_own(photographs):
     assert losses[-1] < losses[0]
 
 
+def test_an_auxiliary_task_must_have_a_name_of_its_own(photographs):
+    class Namesake(RotationTask):
+        name = "clustering"
+
+    with pytest.raises(ValueError, match=r"auxiliary must .* another name, got 'clustering'"):
+        MMDC(2, network=Tiny, auxiliary=Namesake, **SMALL).fit(photographs)
+
+
 class HeadWatch(Callback):
     """Weights and momentum of both heads, at the ends of each epoch."""
 
@@ -520,21 +703,173 @@ def test_colours_are_changed_of_images_in_0_1_only(photographs, low, high):
     MMDC(2, **params).fit(X.mean(axis=3))
 
 
-@short
-def test_views_of_the_paper():
+@pytest.fixture
+def _seed():
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
-        x = torch.rand(200, 1, 28, 28)
-        views = MMDC()._views((1, 28, 28))[0]
-        assert (views.crop_sizes, views.size) == ((24, 20, 16), 32)
-        assert views.augment(x).shape == (200, 1, 32, 32)
-        views = MMDC()._views((3, 32, 32))[0]
-        assert (views.crop_sizes, views.size) == ((20,), 32)
-        x = torch.rand(400, 3, 1, 1).expand(400, 3, 32, 32)
-        out = views.augment(x)
-        grey = (out.amax(dim=1) - out.amin(dim=1)).amax(dim=(1, 2)) < 1e-5
-        assert 0.13 < grey.float().mean() < 0.27
-        assert ((out >= 0) & (out <= 1)).all()
+        yield
+
+
+@pytest.mark.usefixtures("_seed")
+def test_views_of_the_paper():
+    x = torch.rand(200, 1, 28, 28)
+    views = make_views((1, 28, 28))
+    assert (views.crop_sizes, views.size) == ((24, 20, 16), 32)
+    assert views.augment(x).shape == (200, 1, 32, 32)
+    views = make_views((3, 32, 32))
+    assert (views.crop_sizes, views.size) == ((20,), 32)
+    x = torch.rand(400, 3, 1, 1).expand(400, 3, 32, 32)
+    out = views.augment(x)
+    grey = (out.amax(dim=1) - out.amin(dim=1)).amax(dim=(1, 2)) < 1e-5
+    assert 0.13 < grey.float().mean() < 0.27
+    assert ((out >= 0) & (out <= 1)).all()
+
+
+@pytest.mark.usefixtures("_seed")
+def test_colour_images_are_mirrored_half_the_time_and_never_turned():
+    ramp = torch.linspace(0.35, 0.65, 32)
+    across = make_views((3, 32, 32)).augment(ramp.expand(400, 3, 32, 32))
+    np.testing.assert_allclose(across, across[:, :, :1].expand_as(across), atol=1e-5)
+    slopes = across[:, 0, 0, -1] - across[:, 0, 0, 0]
+    assert slopes.abs().min() > 0.05
+    assert (slopes < 0).double().mean() == pytest.approx(0.5, abs=0.1)  # four standard deviations
+    down = make_views((3, 32, 32)).augment(ramp[:, None].expand(400, 3, 32, 32))
+    np.testing.assert_allclose(down, down[..., :1].expand_as(down), atol=1e-5)
+    assert (down[:, 0, -1, 0] - down[:, 0, 0, 0]).min() > 0.05
+
+
+@pytest.mark.usefixtures("_seed")
+def test_colours_change_as_much_as_in_the_paper():
+    # Two bands of grey and one of a colour: what was done to them can be told from what is seen.
+    light, dark, colour = 0.4, 0.2, (0.4, 0.3, 0.2)
+    image = torch.empty(3, 32, 32)
+    image[:, :8], image[:, 8:16], image[:, 16:] = light, dark, torch.tensor(colour)[:, None, None]
+    mean = (light + dark + 2 * np.dot([0.299, 0.587, 0.114], colour)) / 4
+    out = make_views((3, 32, 32), crop_size=32).augment(image.expand(600, 3, 32, 32)).double()
+    ranges = []
+    for seen in out.numpy():
+        spread = seen[0, 4, 4] - seen[0, 12, 4]  # brightness times contrast, times the first one
+        brightness = (seen[0, 4, 4] - spread * (light - mean) / (light - dark)) / mean
+        contrast = spread / (light - dark) / brightness
+        red, green, blue = seen[:, 24, 4]
+        chroma = max(red, green, blue) - min(red, green, blue)
+        saturation = chroma / 0.2 / (brightness * contrast)
+        hue = colorsys.rgb_to_hsv(red, green, blue)[0] - colorsys.rgb_to_hsv(*colour)[0]
+        if chroma > 0.01:  # else it was made grey
+            ranges.append([brightness, contrast, saturation, (hue + 0.5) % 1 - 0.5])
+    assert 0.7 < len(ranges) / 600 < 0.9
+    middle, reach = np.array([1, 1, 1, 0]), np.array([0.4, 0.4, 0.4, 0.125])
+    shares = (np.array(ranges) - middle) / reach
+    np.testing.assert_allclose(shares.min(axis=0), -1, atol=0.05)
+    np.testing.assert_allclose(shares.max(axis=0), 1, atol=0.05)
+    np.testing.assert_allclose(shares.mean(axis=0), 0, atol=0.1)
+
+
+@pytest.mark.usefixtures("_seed")
+def test_grey_images_are_turned_and_never_mirrored():
+    rows, columns = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
+    x = torch.stack([torch.ones(28, 28), rows, columns])  # a pixel tells where it is from
+    out = make_views((1, 28, 28)).augment(x.expand(400, 3, 28, 28)).double().numpy()
+    centre = out[:, 1:, 15:17, 15:17]
+    down = (centre[:, :, 1] - centre[:, :, 0]).mean(axis=2)  # (n, 2): what a pixel down is in x
+    across = (centre[..., 1] - centre[..., 0]).mean(axis=2)
+    np.testing.assert_allclose(down, across[:, ::-1] * (1, -1), atol=1e-4)  # a turn
+    angles = np.degrees(np.arctan2(across[:, 0], across[:, 1]))
+    assert 24 < angles.max() < 25.01
+    assert -25.01 < angles.min() < -24
+    steps = np.unique((32 * np.hypot(*across.T)).round(2))
+    np.testing.assert_allclose(steps, [16, 20, 24], atol=0.02)
+    # Where each pixel is read, and what is there.
+    offset = np.arange(32) - 15.5
+    middle = centre.mean(axis=(2, 3))
+    places = (
+        middle[:, :, None, None]
+        + down[:, :, None, None] * offset[:, None]
+        + across[:, :, None, None] * offset
+    )
+    inside = ((places >= 0.01) & (places <= 26.99)).all(axis=1)
+    outside = ((places < -1.01) | (places > 28.01)).any(axis=1)
+    np.testing.assert_allclose(out[:, 0][inside], 1, atol=1e-5)
+    assert not out[:, 0][outside].any()
+    assert outside.sum() > 400
+
+
+@short
+def test_crops_of_the_auxiliary_task_are_not_distorted():
+    rows, columns = np.meshgrid(np.arange(32) / 32, np.arange(32) / 32, indexing="ij")
+    number = np.broadcast_to(np.arange(40)[:, None, None] / 40, (40, 32, 32))
+    X = np.stack(np.broadcast_arrays(rows, columns, number), axis=-1).astype(np.float32)
+    places = set()
+
+    class Watching(RotationTask):
+        def forward(self, trunk, x, crop):
+            for image, cut in zip(x, crop(x), strict=True):
+                top, left = (32 * cut[:2, 0, 0]).round().int().tolist()
+                expected = image[:, top : top + 20, left : left + 20]
+                np.testing.assert_allclose(cut, expected, atol=1e-5)
+                places.add((top, left))
+            return super().forward(trunk, x, crop)
+
+    params = SMALL | {"network": Tiny, "auxiliary": Watching, "max_epochs": 3}
+    MMDC(2, crop_size=20, input_size=20, **params).fit(X)
+    assert len(places) > 60  # of 120 draws from 169
+
+
+# ------------------------------------------------------------------ noise on features
+
+
+def tables(n):
+    """Columns of all sizes, one of them constant, far from zero."""
+    X = np.random.default_rng(0).normal(size=(n, 4))
+    return (X * (100, 1, 0.01, 0) + (0, 1000, -3, 7)).astype(np.float32)
+
+
+@pytest.mark.parametrize("n, step", [(50, 1), (9000, 2)])
+def test_deviation_of_columns_is_that_of_a_sample(n, step):
+    X = tables(n) + np.float32([0, 1e6, 0, 0])  # beside which squares of one are lost
+    _, found = column_moments(TensorSource(X, Preprocessor.identity(4), "cpu"))
+    np.testing.assert_allclose(found, X[::step].std(axis=0, dtype=np.float64), rtol=1e-6)
+
+
+@short
+@pytest.mark.parametrize("scaling", ["auto", None])
+def test_noise_is_as_large_as_the_columns_deviation(scaling):
+    X = tables(2000)
+    rows, noisy = [], []
+
+    class Watching(Narrow):
+        def forward(self, x):
+            if self.training:
+                noisy.append(x.clone())
+            return super().forward(x)
+
+    watch = StepWatch(lambda net, batch: rows.append(batch.x), lambda *args, **kwargs: None)
+    params = SMALL | {"max_epochs": 1, "scaling": scaling, "callbacks": [watch]}
+    MMDC(3, network=Watching, **params).fit(X)
+    x, noise = torch.cat(rows), torch.cat(noisy) - torch.cat(rows)
+    expected = x.std(dim=0)
+    if scaling == "auto":
+        expected[3] = 1  # what is constant counts as a column of deviation one
+    np.testing.assert_allclose(expected[:3], [1] * 3 if scaling else [100, 1, 0.01], rtol=0.1)
+    # 2000 draws: four standard deviations of their own.
+    np.testing.assert_allclose(noise.std(dim=0), expected, rtol=4 / 4000**0.5)
+
+
+@short
+def test_noise_is_the_same_after_resuming(tmp_path, monkeypatch):
+    def die(net, batch, **kwargs):
+        if net.step_count_ == 13:
+            raise RuntimeError("died")
+
+    monkeypatch.setattr(_net, "CHECKPOINT_INTERVAL", 0)
+    watch = StepWatch(lambda net, batch: None, die)
+    params = SMALL | {"max_epochs": 4, "scaling": None}
+    with pytest.raises(RuntimeError, match="died"):
+        MMDC(3, checkpoint=tmp_path, callbacks=[watch], **params).fit(tables(60))
+    resumed = MMDC(3, checkpoint=tmp_path, **params).fit(tables(60))
+    whole = MMDC(3, **params).fit(tables(60))
+    np.testing.assert_array_equal(resumed.transform(tables(60)), whole.transform(tables(60)))
+    assert len(resumed.history_) == 4
 
 
 # ------------------------------------------------------------------ networks
@@ -571,6 +906,17 @@ def test_named_networks(network):
     X = load_digits().images[:40]
     model = MMDC(3, network=network, **SMALL | {"max_epochs": 1}).fit(X)
     assert model.predict(X).shape == (40,)
+
+
+@short
+def test_resnet34_has_the_parameters_of_34_layers():
+    X = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3)).astype(np.uint8)
+    params = SMALL | {"input_size": 4, "max_epochs": 0}
+    model = MMDC(10, network="resnet34", **params).fit(X)
+    modules = (model.net_.module_, model.net_.head_, model.net_.auxiliary_)
+    # With a head of 10 numbers; and a head for four rotations.
+    expected = 21_282_122 + 4 * 513
+    assert sum(p.numel() for module in modules for p in module.parameters()) == expected
 
 
 @short

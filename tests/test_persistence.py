@@ -205,6 +205,40 @@ def test_a_network_of_ones_own_must_be_passed(name, tmp_path):
         skdeepcluster.load(path, network="other")
 
 
+class Brightness(torch.nn.Module):
+    """A task for MMDC beside clustering: the mean of an input's numbers."""
+
+    name = "brightness"
+
+    def __init__(self, n_features, n_hidden=1):
+        super().__init__()
+        self.linear = torch.nn.Linear(n_features, n_hidden)
+
+    def forward(self, trunk, x, crop):
+        x = crop(x)
+        error = self.linear(trunk(x)).mean(dim=1) - x.flatten(1).mean(dim=1)
+        return {"loss": error.square().mean()}
+
+
+def test_an_auxiliary_task_of_ones_own_must_be_passed(tmp_path):
+    path = tmp_path / "model"
+    params = {"auxiliary": Brightness, "max_epochs": 2, "random_state": 0}
+    model = quick("MMDC", n_clusters=3, **params).fit(blobs())
+    model.save(path)
+    with pytest.raises(LoadError, match="pass auxiliary to load: functions are not saved"):
+        skdeepcluster.load(path)
+    loaded = skdeepcluster.load(path, auxiliary=Brightness)
+    assert_same(loaded, model, blobs())
+    assert_array_equal(*(m.net_.auxiliary_.linear.weight.detach() for m in (loaded, model)))
+    with pytest.raises(LoadError, match=r"size mismatch for linear\.weight"):
+        skdeepcluster.load(path, auxiliary=lambda n_features: Brightness(n_features, 2))
+    with pytest.raises(LoadError, match=r"unknown tensors \['auxiliary.linear.bias'"):
+        skdeepcluster.load(path, auxiliary=None)
+    again = loaded.fit(blobs())
+    assert_array_equal(again.labels_, model.labels_)
+    assert {row["phase"] for row in again.history_} == {"brightness", "clustering"}
+
+
 # ------------------------------------------------------------------ writing
 
 

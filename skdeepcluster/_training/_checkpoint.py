@@ -19,7 +19,7 @@ _MAGIC = b"skdeepcluster checkpoint 1\n"
 _DIGEST_SIZE = 32
 
 #: Raised when the same parameters come to mean another computation: no file of before fits then.
-_COMPUTATION = 3
+_COMPUTATION = 4
 
 
 class CheckpointError(RuntimeError):

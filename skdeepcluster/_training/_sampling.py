@@ -29,6 +29,20 @@ def sample_mean(source: TensorSource, of: Callable[[Tensor], Tensor] = lambda x:
     return total / len(numbers)
 
 
+def column_moments(source: TensorSource) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of sampled rows, each of a row's shape, on the device."""
+    # Counted from a row: beside a large constant, squares would be lost to rounding.
+    origin = source[:1].cpu().double()
+
+    def moments(x: Tensor) -> Tensor:
+        offset = x.cpu().double() - origin
+        return torch.stack([offset, offset.square()], dim=1)
+
+    mean, square = sample_mean(source, moments)
+    deviation = (square - mean.square()).clamp(min=0).sqrt()
+    return (origin[0] + mean).float().to(source.device), deviation.float().to(source.device)
+
+
 def center(module: nn.Module, mean: Tensor) -> None:
     """Set the buffer `row_mean` of a network, where it has one, to the mean of sampled rows.
 

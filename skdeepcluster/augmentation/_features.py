@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 
-def feature_noise(x: Tensor, scale: float = 0.1) -> Tensor:
+def feature_noise(x: Tensor, scale: float | Tensor = 0.1) -> Tensor:
     """Add normal noise to each number.
 
     Parameters
     ----------
     x : Tensor of shape (n, d)
-        Standardised columns, as the estimators make them: `scale` is then a share of their spread.
-    scale : float, default=0.1
-        Standard deviation.
+    scale : float or Tensor of shape (d,), default=0.1
+        Standard deviation, of all columns or of each. Of standardised columns, as the estimators
+        make them, it is a share of their spread.
 
     Returns
     -------
@@ -31,11 +31,11 @@ def feature_noise(x: Tensor, scale: float = 0.1) -> Tensor:
     tensor([[0., 0., 0.],
             [0., 0., 0.]])
     """
-    return torch.add(x, torch.randn_like(x), alpha=scale)
+    return x + scale * torch.randn_like(x)
 
 
-def feature_dropout(x: Tensor, probability: float = 0.1) -> Tensor:
-    """Replace numbers by zero, which is the mean of a standardised column.
+def feature_dropout(x: Tensor, probability: float = 0.1, value: float | Tensor = 0.0) -> Tensor:
+    """Replace numbers by zero, which is the mean of a standardised column, or by other values.
 
     The others keep their values: what is left of a row is not made larger.
 
@@ -44,6 +44,8 @@ def feature_dropout(x: Tensor, probability: float = 0.1) -> Tensor:
     x : Tensor of shape (n, d)
     probability : float, default=0.1
         Of each number.
+    value : float or Tensor of shape (d,), default=0.0
+        What stands where a number was, in all columns or in each.
 
     Returns
     -------
@@ -60,4 +62,4 @@ def feature_dropout(x: Tensor, probability: float = 0.1) -> Tensor:
     >>> feature_dropout(torch.ones(1, 3), probability=1.0)
     tensor([[0., 0., 0.]])
     """
-    return x.masked_fill(torch.rand_like(x) < probability, 0.0)
+    return torch.where(torch.rand_like(x) < probability, value, x)

@@ -10,10 +10,15 @@ from torch.nn import functional as F
 
 from skdeepcluster.augmentation import sobel, to_grey
 from skdeepcluster.networks._convolutions import Conv2d
+from skdeepcluster.networks._probe import as_pair
 from skdeepcluster.networks._residual import ResidualBlock
 
 #: Slope of the leaky ReLU below zero.
 SLOPE = 0.2
+
+#: Sides in pixels from which images keep enough of them through convolutions without padding, and
+#: that convolutions take at least.
+SMALL_SIDE, SMALLEST_SIDE = 16, 4
 
 #: How colours can be seen, and the channels that a colour image then has.
 COLOR_CHANNELS = {"grey": 1, "color": 3, "sobel": 2}
@@ -66,9 +71,11 @@ class ConvEncoder(nn.Module):
     ) -> None:
         super().__init__()
         channels, *sides = input_shape
-        if min(sides) < 4:
-            raise ValueError(f"sides must have 4 pixels at least, got images of {tuple(sides)}.")
-        padding = 0 if min(sides) >= 16 else 1
+        if min(sides) < SMALLEST_SIDE:
+            raise ValueError(
+                f"sides must have {SMALLEST_SIDE} pixels at least, got images of {tuple(sides)}."
+            )
+        padding = 0 if min(sides) >= SMALL_SIDE else 1
         self.conv1 = Conv2d(channels, maps[0], 4, 2, padding, bias=False)
         self.norm1 = nn.BatchNorm2d(maps[0])
         self.conv2 = Conv2d(maps[0], maps[1], 4, 2, padding, bias=False)
@@ -256,8 +263,7 @@ class CategoryStyleEncoder(nn.Module):
             :math:`z_s`.
         features : Tensor of shape (n, f)
         """
-        output = self.trunk(self.see(x))
-        h, features = output if isinstance(output, tuple) else (output, output)
+        h, features = as_pair(self.trunk(self.see(x)))
         logits, style = self.head(h).split_with_sizes(
             [self.n_clusters, self.head.out_features - self.n_clusters], dim=1
         )

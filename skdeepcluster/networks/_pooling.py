@@ -136,11 +136,18 @@ class StatisticsPooling(nn.Module):
     @torch.no_grad()
     def _update(self, enough: Tensor, share: Tensor, mean: Tensor, variance: Tensor) -> None:
         """Move the running estimates of the clusters that the batch could tell something about."""
-        # A plain average over the first batches, so that the zeros of the start leave no trace.
         self.n_seen += enough
-        rate = (1 / self.n_seen.clamp_min(1)).clamp_min(self.momentum) * enough  # (K,)
+        rate = averaging_rate(self.n_seen, self.momentum) * enough  # (K,)
         # The share of a small cluster is known even where its variance is not. New tensors, not
         # updates in place: the backward pass still needs the old ones.
         self.share = self.share + self.momentum * (share - self.share)
         self.mean = self.mean + rate[:, None] * (mean - self.mean)
         self.variance = self.variance + rate[:, None] * (variance - self.variance)
+
+
+def averaging_rate(n_seen: Tensor, momentum: float) -> Tensor:
+    """Share of a new batch in running estimates, when it is the `n_seen`-th.
+
+    They are plain averages over the first batches, so that the zeros of the start leave no trace.
+    """
+    return (1 / n_seen.clamp_min(1)).clamp_min(momentum)

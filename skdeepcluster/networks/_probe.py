@@ -1,4 +1,4 @@
-"""Looking at what a network gives before there are data."""
+"""What a user's network gives: its shapes before there are data, and one output for two."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,3 +16,8 @@ def probe(module: nn.Module, function: Callable[[Tensor], Any], shape: Sequence[
     module.eval()
     parameter = next(module.parameters(), torch.empty(0))
     return function(torch.zeros(2, *shape, device=parameter.device))
+
+
+def as_pair(output: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return the outputs of a network that may have but one, for both purposes."""
+    return tuple(output) if isinstance(output, tuple | list) else (output, output)

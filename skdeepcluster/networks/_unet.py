@@ -18,7 +18,7 @@ from skdeepcluster.networks._convolutions import (
     halving,
 )
 from skdeepcluster.networks._encoding import Encoding
-from skdeepcluster.networks._pooling import StatisticsPooling
+from skdeepcluster.networks._pooling import StatisticsPooling, averaging_rate
 from skdeepcluster.networks._whole_batch import batch_mean
 
 
@@ -195,6 +195,11 @@ class UNetAutoencoder(nn.Module):
         """Running means of the skips, one of shape (C, H, W) for each."""
         return [self.skip_mean_0, self.skip_mean_1]
 
+    def reset_running_stats(self) -> None:
+        """Forget the running means of the skips."""
+        for buffer in (*self.skip_means, self.n_seen):
+            buffer.zero_()
+
     def _down(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         x, maps = x - self.row_mean, []
         for layer in self.down:
@@ -204,9 +209,8 @@ class UNetAutoencoder(nn.Module):
 
     @torch.no_grad()
     def _update(self, means: list[Tensor]) -> None:
-        # A plain average over the first batches, so that the zeros of the start leave no trace.
         self.n_seen += 1
-        rate = (1 / self.n_seen).clamp_min(self.momentum)
+        rate = averaging_rate(self.n_seen, self.momentum)
         for running, mean in zip(self.skip_means, means, strict=True):
             running += rate * (mean - running)
 
