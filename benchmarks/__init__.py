@@ -7,6 +7,6 @@ Modules by concept:
 - what is kept: `results`, `earlier` (files of other forms), `collect`;
 - commands: `papers`, `peers` (and `peer_fit`, which runs beside other packages), `speed` (and
   `loops`, `loader`), `scale`, `gpu`, `report` (and `costs`, `plots`);
-- single questions, commands of their own: `statdec_table` and `statdec_targets` (all settings from
-  one autoencoder), `statdec_networks`, `vgmm_speed`, `vgmm_toy`, `image_folder`.
+- single questions, commands of their own: `demo`, `dccs_passes`, `label_free`, `large`, `threads`,
+  `statdec_networks`, `vgmm_speed`, `vgmm_toy`, `method_pictures`, `image_folder`, `data_parallel`.
 """

@@ -38,7 +38,6 @@ class Measured:
     more: dict = field(default_factory=dict)
     curve: list = field(default_factory=list)
     gpu: str | None = None
-    only: str | None = None  # the one table that it is for
     parameters: str = ""  # all of them, and the data where these are the same for every seed
     remark: str = ""
 
@@ -48,7 +47,7 @@ class Measured:
         return (
             self.setting, self.data, self.sampling, self.protocol, self.n, self.device,
             self.precision, self.changed, self.max_time,
-            None if self.complete else self.stop_reason, self.only, self.parameters,
+            None if self.complete else self.stop_reason, self.parameters,
         )  # fmt: skip
 
 

@@ -18,19 +18,6 @@ def statdec_table(name, content):
                    epochs=row.get("epochs"))  # fmt: skip
 
 
-def statdec_targets(name, content):
-    """``statdec_targets_DATA``: readings of eq. 5, from one autoencoder a seed."""
-    data = name.removeprefix("statdec_targets_")
-    names = {"members": "StatDEC-1", "dec": "StatDEC-3"}
-    for row in content["rows"]:
-        reading = row["reading"]
-        scores = _scores(row) | {k: row[k] for k in ("balanced_acc", "recall_smallest")}
-        yield dict(setting=names.get(reading, f"StatDEC-1 {reading}"), data=data, seed=row["seed"],
-                   sampling=None if row["sampling"] == "balanced" else "long-tailed 100",
-                   n=10_000 if data == "mnist" else None, scores=scores, epochs=row["epochs"],
-                   only="readings", remark="from one autoencoder a seed")  # fmt: skip
-
-
 def dccs_digits(name, content):
     for row in content["rows"]:
         setting, _, changed = row["method"].partition(" ")
@@ -79,7 +66,6 @@ def clustpy_pair(name, content):
 RUNS = {
     "statdec_*_split.json": statdec_table,
     "statdec_*_joined.json": statdec_table,
-    "statdec_targets_*.json": statdec_targets,
     "dccs_digits.json": dccs_digits,
     "mmdc_[!s]*.json": mmdc_table,
     "vgmm_toy.json": vgmm_toy,

@@ -159,7 +159,7 @@ def _lines(table, entry, rows, protocol):
     # Where the paper splits the data, joined runs are shown beside; else these alone
     protocols = {protocol, "joined"}
     own = [row for row in rows if row.setting == entry.setting and row.protocol in protocols
-           and not row.changed and row.only in (None, table.name)]  # fmt: skip
+           and not row.changed]  # fmt: skip
     lines = [
         _line(which, group, protocol)
         for group in collect.groups(own)
