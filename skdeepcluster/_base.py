@@ -40,7 +40,7 @@ from skdeepcluster._training._seeding import (
     deterministic_operations,
     seeded,
 )
-from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real
+from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real, says
 
 #: Parameters that do not shape the result of a run, and so not the name of its checkpoint.
 _INCIDENTAL = {
@@ -480,7 +480,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     def _is_automatic(self, name: str) -> bool:
         value = getattr(self, name)
-        return name in self._automatic and isinstance(value, str) and value == "auto"
+        return name in self._automatic and says(value, "auto")
 
     def _check_X(self, X: Any, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """Validate rows and return them as (n, D), and the shape that an image had."""

@@ -26,6 +26,7 @@ from skdeepcluster._validation import (
     check_integer,
     check_real,
     check_sizes,
+    says,
 )
 from skdeepcluster.augmentation import (
     color_jitter,
@@ -791,7 +792,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
 
     def _check_own_parameters(self) -> None:
         check_sizes("hidden_sizes", self.hidden_sizes)
-        if not _is_auto(self.critic_sizes):
+        if not says(self.critic_sizes, "auto"):
             check_sizes("critic_sizes", self.critic_sizes)
         check_integer("n_style", self.n_style, minimum=0)
         check_integer("n_critic", self.n_critic, minimum=1)
@@ -810,11 +811,11 @@ class DCCS(IncrementalMixin, DeepClusterer):
         check_boolean("channel_shuffle", self.channel_shuffle)
         if not callable(self.augmentation):
             check_choice("augmentation", self.augmentation, ("auto", None))
-        if not _is_auto(self.crop_area):
+        if not says(self.crop_area, "auto"):
             _check_range("crop_area", self.crop_area, maximum=1.0)
         _check_range("crop_aspect", self.crop_aspect)
         for name, most in (("degrees", 180.0), ("shift", 1.0)):
-            if not _is_auto(getattr(self, name)):
+            if not says(getattr(self, name), "auto"):
                 check_real(name, getattr(self, name), maximum=most)
 
     def _make_net(self, input_shape, n_samples, **common) -> DCCSNet:
@@ -914,10 +915,6 @@ class DCCS(IncrementalMixin, DeepClusterer):
 
     def _embed(self, x):
         return self.net_.module_.latent(x)
-
-
-def _is_auto(value: Any) -> bool:
-    return isinstance(value, str) and value == "auto"
 
 
 def _check_range(name: str, value, maximum: float = np.inf) -> None:

@@ -24,6 +24,7 @@ from skdeepcluster._validation import (
     check_integer,
     check_real,
     check_sizes,
+    says,
 )
 from skdeepcluster._views import FeatureViews, ImageViews, crop_sides, make_views
 from skdeepcluster.augmentation import sobel
@@ -757,7 +758,7 @@ class MMDC(DeepClusterer):
 
     def _check_own_parameters(self) -> None:
         check_choice("targets", self.targets, ("one-hot", "random", "uniform"))
-        if self.embedding_dim != "auto":
+        if not says(self.embedding_dim, "auto"):
             least = self.n_clusters if self.targets == "one-hot" else 1
             check_integer("embedding_dim", self.embedding_dim, minimum=least)
         check_real("sigma", self.sigma)
@@ -771,13 +772,13 @@ class MMDC(DeepClusterer):
         check_boolean("sobel", self.sobel)
         check_choice("embedding", self.embedding, ("output", "features"))
         check_sizes("hidden_sizes", self.hidden_sizes)
-        if not isinstance(self.crop_size, str) or self.crop_size != "auto":
+        if not says(self.crop_size, "auto"):
             check_sizes("crop_size", crop_sides(self.crop_size), also="'auto', an int or ")
-        if self.input_size != "auto":
+        if not says(self.input_size, "auto"):
             check_integer("input_size", self.input_size, minimum=1)
         for name in ("refine_after", "decay_after"):
             value = getattr(self, name)
-            if value != "auto" and not (name == "refine_after" and value is None):
+            if not says(value, "auto") and not (name == "refine_after" and value is None):
                 check_integer(name, value, minimum=0)
         check_real("momentum", self.momentum, maximum=1.0)
         check_real("weight_decay", self.weight_decay)

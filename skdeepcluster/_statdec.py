@@ -25,6 +25,7 @@ from skdeepcluster._validation import (
     check_integer,
     check_real,
     check_sizes,
+    says,
 )
 from skdeepcluster.augmentation import random_affine
 from skdeepcluster.networks import (
@@ -778,12 +779,12 @@ class StatDEC(DeepClusterer):
         check_real("lam", self.lam, maximum=1.0)
         check_real("beta", self.beta)
         check_real("alpha", self.alpha, exclusive=True)
-        if self.update_interval != "auto":
+        if not says(self.update_interval, "auto"):
             check_integer("update_interval", self.update_interval, minimum=1)
         check_real("tol", self.tol, maximum=1.0)
         check_choice("pretraining", self.pretraining, tuple(PRETRAININGS))
         for name in ("layerwise_epochs", "pretrain_epochs"):
-            if getattr(self, name) != "auto":
+            if not says(getattr(self, name), "auto"):
                 check_integer(name, getattr(self, name), minimum=0)
         # Pooling sits on the decoder's second hidden layer.
         dense = self.network in ("auto", "mlp", "vae")

@@ -71,6 +71,11 @@ def check_boolean(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be True or False, got {value!r}.")
 
 
+def says(value: Any, word: str) -> bool:
+    """Whether a parameter is a word; of an array, which compares number by number, it is False."""
+    return isinstance(value, str) and value == word
+
+
 def check_sizes(name: str, value: Any, *, least: int = 1, also: str = "") -> None:
     """Raise unless `value` is a tuple of `least` positive ints at least.
 

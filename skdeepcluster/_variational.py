@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,11 +22,12 @@ from skdeepcluster._validation import (
     check_integer,
     check_real,
     check_sizes,
+    says,
 )
 from skdeepcluster.augmentation import binarize, random_brightness, random_geometry
 from skdeepcluster.networks import MixtureConv, MixtureLatent, MixtureMLP
 from skdeepcluster.networks._mixture import bounded_variance
-from skdeepcluster.networks._probe import probe
+from skdeepcluster.networks._probe import as_pair, probe
 from skdeepcluster.objectives import (
     bernoulli_log_likelihood,
     gaussian_kl,
@@ -76,6 +77,24 @@ AUGMENTATIONS = {
     "strokes": partial(random_geometry, shift=0.1, degrees=10.0, shear=0.2),
 }
 AUTOMATIC = "strokes"
+
+
+class Posterior(NamedTuple):
+    """q(k|x) and, for every component, q(z|x,k), of n rows (eq. 11)."""
+
+    log_q: torch.Tensor  # (n, K)
+    mean: torch.Tensor  # (n, K, e), as variance and std
+    variance: torch.Tensor
+    std: torch.Tensor
+
+    def first(self, n: int) -> "Posterior":
+        """Leave the first n rows."""
+        return Posterior(*(part[:n] for part in self))
+
+    def halves(self) -> tuple["Posterior", "Posterior"]:
+        """Part rows from their augmented versions, which come after them."""
+        a, b = zip(*(part.chunk(2) for part in self), strict=True)
+        return Posterior(*a), Posterior(*b)
 
 
 class VariationalGMMNet(ClusteringNet):
@@ -137,7 +156,7 @@ class VariationalGMMNet(ClusteringNet):
 
     def _check_module(self, module) -> list[int]:
         """Return how many features there are for q(k|x) and for q(z|x,k), or raise."""
-        features = _pair(probe(module, module.encode, self.input_shape))
+        features = as_pair(probe(module, module.encode, self.input_shape))
         output = probe(module, module.decode, (self.embedding_dim,))
         if len(features) != 2 or any(h.ndim != 2 or len(h) != 2 for h in features):
             raise ValueError(
@@ -166,17 +185,17 @@ class VariationalGMMNet(ClusteringNet):
 
     def encode(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features for q(k|x) and for q(z|x,k), the same ones where the network has but one."""
-        return _pair(self.module_.encode(x))
+        return as_pair(self.module_.encode(x))
 
     def assign(self, x: torch.Tensor) -> torch.Tensor:
         """Return q(k|x) of shape (b, K)."""
         return self.latent_.log_assignment(self.encode(x)[0]).exp()
 
-    def infer(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Log q(k|x) of shape (n, K), means and variances of q(z|x,k), each (n, K, e) (eq. 11)."""
+    def infer(self, x: torch.Tensor) -> Posterior:
+        """Return q(k|x) and q(z|x,k)."""
         h, h_posterior = self.encode(x)
         mean, variance = self.latent_.posterior(self.latent_.project(h_posterior))
-        return self.latent_.log_assignment(h), mean, variance
+        return Posterior(self.latent_.log_assignment(h), mean, variance, variance.sqrt())
 
     def log_likelihood(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
         """Log p(x|z) of each row (eq. 9), from what the decoder gave."""
@@ -195,12 +214,12 @@ class VariationalGMMNet(ClusteringNet):
 
     def row_elbo(self, x: torch.Tensor) -> torch.Tensor:
         """ELBO of each row (eq. 13) with z at the posteriors' means and every component."""
-        log_q, mean, variance = self.infer(x)
+        posterior = self.infer(x)
         # One after the other: all at once would take K times the memory, and no less time.
-        outputs = (self.module_.decode(mean[:, k]) for k in range(self.n_clusters))
+        outputs = (self.module_.decode(posterior.mean[:, k]) for k in range(self.n_clusters))
         log_likelihood = torch.stack([self.log_likelihood(x, out) for out in outputs], dim=1)
-        kl = gaussian_kl(mean, variance, *self.latent_.prior())
-        return mixture_elbo(log_q, log_likelihood, kl)["elbo"]
+        kl = gaussian_kl(posterior.mean, posterior.variance, *self.latent_.prior())
+        return mixture_elbo(posterior.log_q, log_likelihood, kl)["elbo"]
 
     # ------------------------------------------------------------------ training
 
@@ -257,19 +276,19 @@ class VariationalGMMNet(ClusteringNet):
     def _objective(self, x, augmented, recons, aug) -> dict[str, torch.Tensor]:
         both = x if augmented is None else torch.cat([x, augmented])
         with self.autocast():
-            log_q, mean, variance = self.infer(both)  # of n or 2 n rows
-        std = variance.sqrt()
+            posterior = self.infer(both)  # of n or 2 n rows
         n = len(both) if self.augmented_elbo else len(x)
-        terms = self._elbo(both[:n], log_q[:n], mean[:n], variance[:n], std[:n], recons)
+        terms = self._elbo(both[:n], posterior.first(n), recons)
         loss = -terms.pop("elbo")
         if augmented is not None:
-            terms |= self._augmentation_terms(log_q, mean, std)
+            terms |= self._augmentation_terms(*posterior.halves())
             assignments, posteriors = self.aug_weights
             loss = loss + aug * (assignments * terms["l2"] + posteriors * terms["w2"])
         return {"loss": loss, **terms}
 
-    def _elbo(self, x, log_q, mean, variance, std, recons) -> dict[str, torch.Tensor]:
+    def _elbo(self, x, posterior: Posterior, recons) -> dict[str, torch.Tensor]:
         """Means over the batch of eq. 13 and its parts."""
+        log_q, mean, variance, std = posterior
         kl = gaussian_kl(mean, variance, *self.latent_.prior())  # (n, K)
         z = torch.addcmul(mean, std, torch.randn_like(std))  # (n, K, e)
         if self.posterior_mass < 1:
@@ -291,20 +310,19 @@ class VariationalGMMNet(ClusteringNet):
         terms = mixture_elbo(log_q, log_likelihood, kl, recons)
         return {name: rows.mean() for name, rows in terms.items()} | {"decoded": share}
 
-    def _augmentation_terms(self, log_q, mean, std) -> dict[str, torch.Tensor]:
-        """Both terms of eq. 14, from rows and then their augmented versions."""
-        q, augmented_q = log_q.exp().chunk(2)
-        distance = squared_wasserstein(*_halves(mean, std))  # (n, K)
+    def _augmentation_terms(self, rows: Posterior, augmented: Posterior) -> dict[str, torch.Tensor]:
+        """Both terms of eq. 14."""
+        q = rows.log_q.exp()
+        distance = squared_wasserstein(rows.mean, rows.std, augmented.mean, augmented.std)  # (n, K)
         return {
-            "l2": (q - augmented_q).square().sum(dim=1).mean(),
+            "l2": (q - augmented.log_q.exp()).square().sum(dim=1).mean(),
             "w2": (q * distance).sum(dim=1).mean(),
         }
 
     def end_epoch(self, means: dict[str, float]) -> dict:
         """Weights of the epoch. A start that ends here is kept if none was better."""
         row = {"lambda_recons": self.weights_["recons"], "lambda_aug": self.weights_["aug"]}
-        ended = self.phase_over_ or self.phase_epoch_ + 1 == self.phase_.max_epochs
-        if self.phase_.name == START and ended:
+        if self.phase_.name == START and self.phase_epoch_ + 1 == self.phase_.max_epochs:
             row["information"] = self._information()
             if self.best_ is None or row["information"] > self.best_["information"]:
                 weights = [
@@ -444,8 +462,8 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         Seconds after which `fit` ends with what it has.
     warm_start : bool, default=False
         Whether a further `fit` goes on with what was fitted: from its weights and without new
-        starts, with
-        its scaling. Parameters that shape the networks must be as they were; others may change.
+        starts, with its scaling. Parameters that shape the networks must be as they were; others
+        may change.
     batch_size : int, default=100
         Largest batch. An epoch has eight steps at least, so that few rows make smaller batches.
     learning_rate : float, default=0.001
@@ -853,14 +871,14 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         }
 
     def _check_own_parameters(self) -> None:
-        if self.embedding_dim != "auto":
+        if not says(self.embedding_dim, "auto"):
             check_integer("embedding_dim", self.embedding_dim, minimum=1)
-        if self.hidden_sizes != "auto":
+        if not says(self.hidden_sizes, "auto"):
             check_sizes("hidden_sizes", self.hidden_sizes, also="'auto' or ")
         check_choice("likelihood", self.likelihood, ("auto", "bernoulli", "gaussian"))
-        if self.lambda_recons != "auto":
+        if not says(self.lambda_recons, "auto"):
             _schedule("lambda_recons", self.lambda_recons)
-        if self.lambda_aug != "paper":
+        if not says(self.lambda_aug, "paper"):
             _schedule("lambda_aug", self.lambda_aug)
         if not np.iterable(self.aug_weights) or len(self.aug_weights) != 2:
             raise ValueError(f"aug_weights must be two numbers, got {self.aug_weights!r}.")
@@ -870,7 +888,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
             check_choice("augmentation", self.augmentation, ("auto", None, *AUGMENTATIONS))
         check_boolean("augmented_elbo", self.augmented_elbo)
         check_integer("n_init", self.n_init, minimum=1)
-        if self.init_epochs != "auto":
+        if not says(self.init_epochs, "auto"):
             check_integer("init_epochs", self.init_epochs, minimum=0)
         check_real("posterior_mass", self.posterior_mass, maximum=1.0, exclusive=True)
 
@@ -901,7 +919,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
             likelihood=likelihood,
             lambda_recons=self._recons_for(input_shape),
             lambda_aug=PAPER_LAMBDA_AUG
-            if self.lambda_aug == "paper"
+            if says(self.lambda_aug, "paper")
             else _schedule("lambda_aug", self.lambda_aug),
             aug_weights=tuple(float(weight) for weight in self.aug_weights),
             augment=self._augment_for(input_shape),
@@ -941,7 +959,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         return partial(builder[self.network], input_shape, embedding_dim, n_outputs)
 
     def _recons_for(self, input_shape):
-        if self.lambda_recons != "auto":
+        if not says(self.lambda_recons, "auto"):
             return _schedule("lambda_recons", self.lambda_recons)
         images = len(input_shape) == 3
         return ((0, math.sqrt(MNIST_PIXELS / math.prod(input_shape)) if images else 1.0),)
@@ -969,19 +987,8 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         self.covariances_ = variance.cpu().numpy().copy()
 
     def _embed(self, x):
-        log_q, mean, _ = self.net_.infer(x)
+        log_q, mean, *_ = self.net_.infer(x)
         return mean[torch.arange(len(x), device=x.device), log_q.argmax(dim=1)]
-
-
-def _pair(features) -> tuple[torch.Tensor, ...]:
-    """Features for both, of a network that may have but one kind."""
-    return tuple(features) if isinstance(features, tuple | list) else (features, features)
-
-
-def _halves(mean: torch.Tensor, std: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Means and deviations of the rows, then of their augmented versions."""
-    (a, c), (b, d) = mean.chunk(2), std.chunk(2)
-    return a, b, c, d
 
 
 def _at(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:

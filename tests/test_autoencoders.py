@@ -9,9 +9,12 @@ from estimators import images
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
+from skorch.callbacks import Callback
 
 import skdeepcluster
 from skdeepcluster import StatDEC
+from skdeepcluster._training._data import Preprocessor, TensorSource
+from skdeepcluster._training._statistics import settle_statistics
 from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import (
     CNNAutoencoder,
@@ -20,7 +23,7 @@ from skdeepcluster.networks import (
     VariationalAutoencoder,
 )
 from skdeepcluster.networks._convolutions import BatchNorm
-from skdeepcluster.objectives import standard_normal_divergence
+from skdeepcluster.objectives import kl_divergence, standard_normal_divergence
 
 QUICK = {
     "hidden_sizes": (16, 16, 16),
@@ -218,6 +221,70 @@ def test_bad_parameters_of_networks(make, message):
         make()
 
 
+# ------------------------------------------------------------------ running statistics
+
+
+@convolutional
+def test_clustering_begins_with_the_statistics_of_whole_rows(name):
+    X = images(60, 10, 7)
+    network = StatDEC(3, network=name, **QUICK | {"max_epochs": 0}).fit(X).net_.module_
+    settled = copy.deepcopy(network.state_dict())
+    convolution, norm = layers(network, torch.nn.Conv2d)[0], layers(network, BatchNorm)[0]
+    assert norm.momentum == 0.1
+    x = torch.tensor(X[:, None] / 255, dtype=torch.float32) - network.row_mean
+    padding = layers(network, torch.nn.ZeroPad2d)[0]
+    maps = convolution(padding(x)).detach().double().transpose(0, 1).flatten(1)
+    np.testing.assert_allclose(norm.running_mean, maps.mean(dim=1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(norm.running_var, maps.var(dim=1), rtol=1e-4)
+    # The others are those of a pass of all rows, but for one that sees skips dropped at random.
+    for layer in [network.train(), *layers(network, BatchNorm)]:
+        layer.momentum = 1.0
+    network(x + network.row_mean)
+    for key, value in network.state_dict().items():
+        if not key.startswith(("up.1", "n_seen")) and not key.endswith("tracked"):
+            np.testing.assert_allclose(value, settled[key], rtol=1e-3, atol=1e-5, err_msg=key)
+
+
+def source_of(rows):
+    return TensorSource(rows, Preprocessor.identity(rows.shape[1]), "cpu")
+
+
+def test_settled_statistics_are_plain_means_over_batches_of_all_kinds_of_rows():
+    rows = np.arange(1200, dtype=np.float32).reshape(600, 2)  # in an order that must not matter
+    norms = [torch.nn.BatchNorm1d(2, momentum=m) for m in (0.3, None)]
+    frozen = torch.nn.BatchNorm1d(2)
+    frozen.train = lambda mode=True: frozen
+    torch.nn.Module.train(frozen, False)
+    frozen.running_mean.fill_(7)
+    module = torch.nn.Sequential(torch.nn.Dropout(0.5), *norms, frozen)
+    module(torch.full((5, 2), 1e9))
+    before, sizes = torch.get_rng_state(), []
+
+    def run(x):
+        sizes.append(len(x))
+        module(x)
+
+    settle_statistics(module, source_of(rows), run, 3, rows=250)
+    assert sizes == [200, 200, 200]
+    np.testing.assert_allclose(norms[0].running_mean, rows.mean(axis=0), rtol=1e-5)
+    # Batches that were neighbours would have a ninth of the variance.
+    np.testing.assert_allclose(norms[0].running_var, rows.var(axis=0), rtol=0.05)
+    np.testing.assert_allclose(norms[1].running_mean, 0, atol=1e-5)
+    np.testing.assert_allclose(norms[1].running_var, 200 / 199, rtol=1e-4)
+    assert [norm.momentum for norm in norms] == [0.3, None]
+    assert frozen.running_mean.tolist() == [7, 7]
+    assert not any(layer.training for layer in module.modules())
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_single_row_settles_nothing():
+    norm = torch.nn.BatchNorm1d(2)
+    norm(torch.randn(9, 2))
+    before = norm.running_mean.clone()
+    settle_statistics(norm, source_of(np.ones((1, 2), dtype=np.float32)), norm, 0)
+    assert torch.equal(norm.running_mean, before)
+
+
 # ------------------------------------------------------------------ skips
 
 
@@ -339,11 +406,12 @@ def test_layers_of_the_variational_autoencoder_can_be_trained_one_by_one():
 # ------------------------------------------------------------------ the estimator
 
 
-@pytest.fixture(scope="module", params=sorted(SMALL))
+@pytest.fixture(scope="module", params=["cnn", "unet", "unet colour", "vae", "vae colour"])
 def fitted(request):
-    """An estimator with each network, of 8-bit images and of colour."""
-    X = images(60, 10, 7, channels=3 if request.param == "cnn" else None)
-    return StatDEC(3, network=request.param, **QUICK).fit(X), X
+    """An estimator with each network, of 8-bit images; those of the CNN are in colour, too."""
+    name, *color = request.param.split()
+    X = images(60, 10, 7, channels=3 if color or name == "cnn" else None)
+    return StatDEC(3, network=name, **QUICK).fit(X), X
 
 
 def test_labels_are_the_predictions(fitted):
@@ -402,7 +470,8 @@ def test_saved_and_loaded(fitted, tmp_path):
 
 
 @every_network
-def test_an_interrupted_run_ends_as_if_nothing_had_happened(name, tmp_path):
+@pytest.mark.parametrize("saving", [True, False])  # False: the file is that of the phase's end
+def test_an_interrupted_run_ends_as_if_nothing_had_happened(name, saving, tmp_path):
     X = images()
     whole = StatDEC(3, network=name, **QUICK).fit(X)
 
@@ -411,10 +480,9 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(name, tmp_path):
 
     def stop(net, **kwargs):
         if net.phase_.name == "clustering" and net.step_count_ == 3:
-            net._save()
+            if saving:
+                net._save()
             raise Stop
-
-    from skorch.callbacks import Callback
 
     callback = Callback()
     callback.on_batch_end = stop
@@ -423,6 +491,25 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(name, tmp_path):
         model.fit(X)
     resumed = model.set_params(callbacks=None).fit(X)
     np.testing.assert_array_equal(resumed.transform(X), whole.transform(X))
+
+
+def test_assignments_are_those_of_the_mean_whatever_is_drawn():
+    expected, found = [], []
+
+    class Recorder(Callback):
+        def on_batch_begin(self, net, batch=None, **kwargs):
+            if net.phase_.name == "clustering":
+                with torch.no_grad():
+                    log_q = net.assignment_(net.module_.encode(batch.x))
+                    expected.append(kl_divergence(net.target_[batch.index], log_q).item())
+
+        def on_batch_end(self, net, kl=None, **kwargs):
+            if kl is not None:
+                found.append(kl.item())
+
+    StatDEC(3, network="vae", callbacks=[Recorder()], **QUICK).fit(images())
+    assert len(found) == 16
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
 def test_score_has_the_part_of_the_prior():
@@ -505,7 +592,7 @@ def test_compiled_as_a_whole_the_objective_is_the_same(name, pooling, monkeypatc
     monkeypatch.setattr(
         torch, "compile", lambda function: compile_(function, backend="eager", fullgraph=True)
     )
-    X = images(60, 8, 8)
+    X = images(60, 12, 12)  # of 8 by 8 the UNet would embed five numbers, which may all be zero
     n_clusters = 2 if pooling else None
     params = QUICK | {"network": lambda shape: SMALL[name](shape, n_clusters=n_clusters)}
     params |= {"pretrain_epochs": 1, "statistics_pooling": pooling}

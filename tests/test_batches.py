@@ -279,6 +279,17 @@ def test_invert_undoes_the_preprocessing(channels_last):
     np.testing.assert_allclose(back.numpy(), X, rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+@pytest.mark.parametrize(("free", "fits"), [(0, False), (1999, False), (2000, True), (9999, True)])
+def test_rows_go_to_a_gpu_if_they_take_half_of_what_is_free_there(monkeypatch, dtype, free, fits):
+    rows = torch.zeros(1000 // dtype.itemsize, dtype=dtype)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**6))
+    source = source_of(3)
+    assert not source._fits(rows)  # they are there already
+    source.device = source._workplace = torch.device("cuda")
+    assert source._fits(rows) == fits
+
+
 # ------------------------------------------------------------------ inference batches
 
 

@@ -1,10 +1,11 @@
-"""Warnings of collapsed clusters: where they come, and where they must not."""
+"""Warnings of collapsed clusters and of too few epochs: where they come, and where not."""
 
 import warnings
 
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
 
 from skdeepcluster import StatDEC
 from skdeepcluster.datasets import make_long_tailed, make_step_imbalanced
@@ -18,12 +19,18 @@ def fit(sizes):
     The same rows always share a cluster, and k-means tells different ones apart.
     """
     points = np.random.default_rng(0).normal(size=(len(sizes), 6))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model = StatDEC(len(sizes), **PARAMS).fit(np.repeat(points, sizes, axis=0))
+    model, messages = warned(np.repeat(points, sizes, axis=0), len(sizes))
     found = np.bincount(model.labels_, minlength=len(sizes))
     assert sorted(found, reverse=True) == sorted(sizes, reverse=True)
-    return [str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)]
+    return messages
+
+
+def warned(X, n_clusters, **params):
+    """Fit, and return the model and what it warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model = StatDEC(n_clusters, **PARAMS | params).fit(X)
+    return model, [str(w.message) for w in caught if issubclass(w.category, ConvergenceWarning)]
 
 
 @pytest.mark.parametrize(
@@ -74,3 +81,38 @@ def test_the_samplings_of_the_papers_are_no_collapse(make, n_classes):
     y = np.repeat(np.arange(n_classes), 200)
     _, y = make(y[:, None], y, ratio=100, random_state=0)
     assert fit(np.bincount(y).tolist()) == []
+
+
+# ------------------------------------------------------------------ the end of the epochs
+
+
+class Stop(Callback):
+    """Ends the run after the first epoch of a phase, skorch's way."""
+
+    def __init__(self, phase=None):
+        self.phase = phase
+
+    def on_epoch_end(self, net, **kwargs):
+        if net.phase_.name == self.phase:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("params", "n_iter", "expected"),
+    [
+        # No second target ever comes that could be compared with the first.
+        ({"max_epochs": 3}, 3, "StatDEC did not converge within max_epochs=3. Increase max_"),
+        ({"max_epochs": 3, "tol": 0}, 3, None),
+        ({"max_epochs": 3, "callbacks": [Stop("clustering")]}, 1, None),
+        ({"max_epochs": 3, "callbacks": [Stop("autoencoder")]}, 0, "ended StatDEC before it began"),
+        ({"max_epochs": 0, "callbacks": [Stop("autoencoder")]}, 0, None),
+        ({"max_epochs": 0}, 0, None),
+        ({"max_epochs": 3, "update_interval": 8, "tol": 1.0}, 1, None),
+    ],
+)
+def test_epochs_that_did_not_suffice_are_said(params, n_iter, expected):
+    X = np.random.default_rng(0).normal(size=(60, 6))
+    model, messages = warned(X, 1, **{"update_interval": 1000} | params)
+    assert model.n_iter_ == n_iter
+    assert len(messages) == (expected is not None)
+    assert all(expected in message for message in messages)

@@ -234,6 +234,19 @@ def test_fit_refuses_bad_parameters(name, parameter, value, error, message):
         model.fit(X_GOOD)
 
 
+#: Parameters for which an array is a value, or whose error is scikit-learn's.
+TAKES_ARRAYS = {"random_state", "weights"}
+
+
+@every_estimator
+def test_fit_refuses_arrays_where_numbers_and_words_belong(name):
+    """An array compares number by number: NumPy's own error names neither parameter nor value."""
+    for parameter in sorted(quick(name).get_params().keys() - TAKES_ARRAYS):
+        model = quick(name).set_params(n_clusters=3).set_params(**{parameter: np.array([1, 2, 3])})
+        with pytest.raises((TypeError, ValueError), match=parameter):
+            model.fit(X_GOOD)
+
+
 #: Values of a method's own parameters.
 OWN_BAD_PARAMETERS = [
     ("DCCS", "hidden_sizes", (), ValueError, "hidden_sizes must be a tuple of 1 ints at least"),

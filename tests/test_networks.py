@@ -163,6 +163,30 @@ class TestMLPAutoencoder:
         np.testing.assert_allclose(target, network.encoder[0](x).relu().detach())
         assert (output >= 0).all()
 
+    @pytest.mark.parametrize(("index", "hidden"), [(0, (80, 5)), (1, (40, 80))])
+    def test_layer_autoencoder_hides_what_enters_the_layer_and_what_leaves_it(self, index, hidden):
+        network = MLPAutoencoder((40,), hidden=hidden)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.zero_()
+            one = torch.eye(40)
+            if index == 1:
+                network.encoder[0].weight.copy_(one)
+            # Two units for each number; its reconstruction tells which of them are there.
+            network.encoder[index].weight.copy_(torch.cat([one, one]))
+            network.decoder[-1 - index].weight.copy_(torch.cat([one, 3 * one], dim=1))
+        output, target = network.layer_autoencoder(index, torch.ones(2500, 40), 0.25)
+        assert (target == 1).all()
+        # What is left is scaled up, by either dropout.
+        found, counts = np.unique((output * 0.75**2).detach().round(decimals=4), return_counts=True)
+        np.testing.assert_array_equal(found, [0, 1, 3, 4])
+        there, both = 0.75, 0.75**2
+        one_alone = there * 0.75 * 0.25
+        expected = np.array([1 - there * both - 2 * one_alone, one_alone, one_alone, there * both])
+        # Within five standard deviations, were all numbers drawn for themselves
+        bound = 5 * np.sqrt(expected * (1 - expected) / output.numel())
+        assert (np.abs(counts / output.numel() - expected) < bound).all()
+
     def test_layers_share_no_parameters_and_cover_all(self):
         network = MLPAutoencoder((7,), hidden=(6, 5))
         seen = [p for i in range(network.n_layers) for p in network.layer_parameters(i)]

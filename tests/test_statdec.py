@@ -1,9 +1,11 @@
 """StatDEC: what its switches do, its score, and that it clusters."""
 
+import copy
 import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +44,46 @@ def digits():
 
 def phases(model):
     return [row["phase"] for row in model.history_]
+
+
+def standardised(X):
+    return (X - X.mean(axis=0)) / X.std(axis=0)
+
+
+def in_float64(module):
+    return {name: value.double().numpy() for name, value in module.state_dict().items()}
+
+
+def layers(state, prefix, h, extra=None):
+    """Encoder or decoder of the MLP; `extra` joins before the ReLU of the third layer."""
+    for i in range(4):
+        h = h @ state[f"{prefix}.{i}.weight"].T + state[f"{prefix}.{i}.bias"]
+        if extra is not None and i == 2:
+            h = h + extra
+        h = h if i == 3 else np.maximum(h, 0)
+    return h
+
+
+def assignments(z, centers, alpha=1.0):
+    """Eq. 3."""
+    distance = ((z[:, None] - centers) ** 2).sum(axis=2)
+    kernel = (1 + distance / alpha) ** (-(alpha + 1) / 2)
+    return kernel / kernel.sum(axis=1, keepdims=True)
+
+
+def weights_of(q, gamma=2.0):
+    """u + v of eq. 5, whose sums are over a cluster's members."""
+    weights = q.sum(axis=0)
+    for j in range(q.shape[1]):
+        own = q[q.argmax(axis=1) == j, j]
+        weights[j] -= np.sqrt(len(q) / len(own)) * ((1 - own) ** gamma * np.log(own)).sum()
+    return weights
+
+
+def target_of(q):
+    """Eq. 4."""
+    p = q**2 / weights_of(q)
+    return p / p.sum(axis=1, keepdims=True)
 
 
 def test_default_finds_blobs_as_well_as_kmeans():
@@ -132,6 +174,128 @@ def test_target_is_refreshed_every_interval(blobs):
     assert [r["label_change"] for r in often.history_ if "label_change" in r][-1] < 1
 
 
+def test_target_is_that_of_the_whole_set_at_each_refresh(blobs):
+    seen = []
+
+    class Recorder(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            if net.phase_.name == "clustering":
+                state = in_float64(net.module_), in_float64(net.assignment_)["centers"]
+                seen.append((net.target_.numpy().copy(), *state))
+
+    X = blobs[0]
+    StatDEC(4, callbacks=[Recorder()], **SMALL | {"max_epochs": 3}).fit(X)
+    assert len(seen) == 24
+    for step, (target, state, centers) in enumerate(seen):
+        if step % 5 == 0:
+            q = assignments(layers(state, "encoder", standardised(X)), centers)
+            np.testing.assert_allclose(target, target_of(q), rtol=1e-4, atol=1e-7)
+            assert step == 0 or not np.array_equal(target, seen[step - 1][0])
+        else:
+            np.testing.assert_array_equal(target, seen[step - 1][0])
+
+
+@pytest.mark.parametrize(
+    ("gamma", "alpha"), [(2.0, 1.0), (0.0, 1.0), (5.0, 1.0), (2.0, 0.3), (2.0, 4.0)]
+)
+def test_gamma_and_alpha_are_those_of_the_equations(blobs, gamma, alpha):
+    X = blobs[0]
+    model = StatDEC(4, gamma=gamma, alpha=alpha, **SMALL | {"max_epochs": 0}).fit(X)
+    z, centers = model.transform(X).astype(float), model.cluster_centers_.astype(float)
+    q = assignments(z, centers, alpha)
+    np.testing.assert_allclose(model.predict_proba(X), q, rtol=1e-5)
+    np.testing.assert_allclose(model.net_.weights_, weights_of(q, gamma), rtol=1e-5)
+
+
+def test_a_joint_loop_by_hand_ends_with_the_same_weights(blobs):
+    start, batches = {}, []
+
+    def weights(net):
+        return copy.deepcopy({**net.module_.state_dict(), **net.assignment_.state_dict()})
+
+    class Recorder(Callback):
+        def on_batch_begin(self, net, batch=None, **kwargs):
+            if net.phase_.name == "clustering":
+                start.update({} if start else weights(net))
+                batches.append(batch.index)
+
+    X = blobs[0]
+    params = SMALL | {"update_interval": 4, "max_epochs": 2}
+    model = StatDEC(4, callbacks=[Recorder()], lam=0.3, learning_rate=0.002, **params).fit(X)
+    assert len(batches) == 16
+    assert sorted(torch.cat(batches[:8]).tolist()) == list(range(240))
+
+    x = torch.tensor(standardised(X), dtype=torch.float32)
+    w = {name: value.clone().requires_grad_() for name, value in start.items()}
+    optimizer = torch.optim.Adam(w.values(), lr=0.002)
+
+    def linear(name, h):
+        return h @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+
+    def soft(x):
+        h = x
+        for i in range(3):
+            h = linear(f"encoder.{i}", h).relu()
+        z = linear("encoder.3", h)
+        kernel = 1 / (1 + ((z[:, None] - w["centers"]) ** 2).sum(dim=2))
+        return z, kernel / kernel.sum(dim=1, keepdim=True)
+
+    for step, rows in enumerate(batches):
+        if step % 4 == 0:
+            p = torch.tensor(target_of(soft(x)[1].detach().double().numpy())).float()
+        z, q = soft(x[rows])
+        h = linear("decoder.1", linear("decoder.0", z).relu()).relu()
+        phi = linear("pooling.shared", h).relu()
+        sizes = q.sum(dim=0)
+        assert (sizes >= 2).all()  # all statistics are those of the batch
+        means = (q.T @ phi) / sizes[:, None]
+        spread = q[:, :, None] * (phi[:, None] - means).square()  # (b, K, f)
+        variances = spread.sum(dim=0) / sizes[:, None]
+        statistics = torch.cat([sizes[:, None] / len(rows), means, variances], dim=1)
+        h = linear("decoder.2", h) + q @ statistics @ w["pooling.project.weight"].T
+        output = linear("decoder.3", h.relu())
+        kl = (p[rows] * (p[rows] / q).log()).sum(dim=1).mean()
+        error = (output - x[rows]).square().mean() / x.square().mean()
+        optimizer.zero_grad()
+        (0.3 * kl + 0.7 * error).backward()
+        optimizer.step()
+
+    fitted = weights(model.net_)
+    for name in dict(model.net_.module_.named_parameters()) | {"centers": None}:
+        moved = (fitted[name] - start[name]).abs().max()
+        assert moved > 0.003, name
+        np.testing.assert_allclose(fitted[name], w[name].detach(), atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("n", "batch_size", "interval"),
+    [(30, 256, 80), (1797, 256, 80), (61_440, 256, 80), (61_441, 256, 81), (10_000, 10, 334)],
+)
+def test_the_automatic_interval_is_80_steps_or_a_third_of_an_epoch(n, batch_size, interval):
+    assert StatDEC(batch_size=batch_size)._update_interval(n) == interval
+    assert StatDEC(batch_size=batch_size, update_interval=7)._update_interval(n) == 7
+
+
+@pytest.mark.parametrize(
+    ("pretraining", "n", "layerwise", "whole"),
+    [
+        ("adam", 4, 0, 250),  # at most
+        ("adam", 1000, 0, 150),  # 1,200 steps, eight an epoch
+        ("adam", 1797, 0, 159),  # 30 sqrt(n) are 1,272
+        ("adam", 70_000, 0, 29),  # 7,937 steps, 274 an epoch
+        ("adam", 10**7, 0, 10),  # at least
+        ("paper", 1797, 12_500, 25_000),
+        ("paper", 70_000, 365, 730),
+        ("paper", 10**8, 1, 1),
+    ],
+)
+def test_automatic_epochs_of_pretraining(pretraining, n, layerwise, whole):
+    model = StatDEC(pretraining=pretraining)
+    assert model._pretraining_epochs(n) == (layerwise, whole)
+    model.set_params(layerwise_epochs=3)
+    assert model._pretraining_epochs(n) == (3, whole)
+
+
 def test_tol_ends_training(blobs):
     model = StatDEC(4, **SMALL | {"tol": 0.9, "max_epochs": 50, "update_interval": 4}).fit(blobs[0])
     assert model.n_iter_ == 1  # the second refresh, after four of the epoch's eight steps
@@ -141,28 +305,17 @@ def test_score_is_minus_the_objective(blobs):
     """An independent calculation in float64 from the fitted weights."""
     X = blobs[0]
     model = StatDEC(4, **SMALL).fit(X)
-    x = (X - X.mean(axis=0)) / X.std(axis=0)
-    state = {k: v.double().numpy() for k, v in model.net_.module_.state_dict().items()}
-
-    def layers(prefix, h, extra=None):
-        for i in range(4):
-            h_next = h @ state[f"{prefix}.{i}.weight"].T + state[f"{prefix}.{i}.bias"]
-            if extra is not None and i == 2:
-                h_next = h_next + extra
-            h = h_next if i == 3 else np.maximum(h_next, 0)
-        return h
-
-    z = layers("encoder", x)
+    x, state = standardised(X), in_float64(model.net_.module_)
+    z = layers(state, "encoder", x)
     np.testing.assert_allclose(model.transform(X), z, rtol=1e-3, atol=1e-4)
-    kernel = 1 / (1 + ((z[:, None] - model.cluster_centers_) ** 2).sum(axis=2))
-    q = kernel / kernel.sum(axis=1, keepdims=True)
+    q = assignments(z, model.cluster_centers_)
     np.testing.assert_allclose(model.predict_proba(X), q, rtol=1e-3, atol=1e-5)
     p = q**2 / model.net_.weights_.double().numpy()
     p /= p.sum(axis=1, keepdims=True)
     statistics = np.column_stack(
         [state["pooling.share"], state["pooling.mean"], state["pooling.variance"]]
     )
-    output = layers("decoder", z, q @ statistics @ state["pooling.project.weight"].T)
+    output = layers(state, "decoder", z, q @ statistics @ state["pooling.project.weight"].T)
     kl = (p * np.log(p / q)).sum(axis=1).mean()
     error = ((output - x) ** 2).mean() / (x**2).mean()
     assert model.score(X) == pytest.approx(-(0.1 * kl + 0.9 * error), rel=1e-3)
@@ -234,13 +387,48 @@ def test_paper_pretraining_divides_its_learning_rate(blobs, monkeypatch):
         def on_epoch_end(self, net, **kwargs):
             rates.append((net.phase_.name, net.optimizer_.param_groups[0]["lr"]))
 
-    monkeypatch.setattr(_statdec, "PAPER_DECAY_STEPS", 40)  # five epochs of eight steps
+    sooner = replace(_statdec.PRETRAININGS["paper"], decay_steps=40)  # five epochs of eight steps
+    monkeypatch.setitem(_statdec.PRETRAININGS, "paper", sooner)
     params = SMALL | {"pretraining": "paper", "max_epochs": 1, "layerwise_epochs": 6}
     StatDEC(4, callbacks=[Rates()], **params).fit(blobs[0])
     for phase in ("layer-wise", "autoencoder"):
         own = [rate for name, rate in rates if name == phase]
         assert own[:5] == pytest.approx([0.01] * 4 + [0.001])
     assert rates[-1] == ("clustering", 0.001)
+
+
+def test_first_steps_of_the_papers_pretraining(blobs):
+    """Descent with momentum on half the squared error of an input, in float64."""
+    states, batches = [], []
+
+    class Recorder(Callback):
+        def on_batch_begin(self, net, batch=None, **kwargs):
+            states.append(in_float64(net.module_))
+            batches.append(batch.index.numpy())
+
+    params = SMALL | {"pretraining": "paper", "layerwise_epochs": 0, "pretrain_epochs": 1}
+    params |= {"hidden_sizes": (9, 8), "max_epochs": 0}
+    StatDEC(4, callbacks=[Recorder()], **params).fit(blobs[0])
+    x = standardised(blobs[0])
+    names = [f"{part}.{i}" for part in ("encoder", "decoder") for i in range(3)]
+    linear = {"encoder.2", "decoder.2"}  # no ReLU behind them
+    velocity = {name: 0.0 for name in states[0]}
+    for rows, state, after in zip(batches, states, states[1:], strict=False):
+        inputs = [x[rows]]
+        for name in names:
+            h = inputs[-1] @ state[f"{name}.weight"].T + state[f"{name}.bias"]
+            inputs.append(h if name in linear else np.maximum(h, 0))
+        gradient = (inputs[-1] - x[rows]) / len(rows)
+        for name, h, output in zip(names[::-1], inputs[-2::-1], inputs[:0:-1], strict=True):
+            gradient = gradient if name in linear else gradient * (output > 0)
+            for key, slope in (("weight", gradient.T @ h), ("bias", gradient.sum(axis=0))):
+                key = f"{name}.{key}"
+                velocity[key] = 0.9 * velocity[key] + slope
+                np.testing.assert_allclose(
+                    after[key], state[key] - 0.01 * velocity[key], rtol=0, atol=1e-6
+                )
+            gradient = gradient @ state[f"{name}.weight"]
+        assert np.abs(after["decoder.2.weight"] - state["decoder.2.weight"]).max() > 1e-3
 
 
 def test_what_is_added_to_all_rows_does_not_matter(digits):

@@ -1,6 +1,6 @@
 """VariationalGMMClustering: its model against independent calculations, and what it generates."""
 
-import contextlib
+import math
 
 import numpy as np
 import pytest
@@ -11,8 +11,11 @@ from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
+from benchmarks.settings import parameters
 from skdeepcluster import VariationalGMMClustering
 from skdeepcluster.augmentation import feature_noise
+from skdeepcluster.datasets import make_circle_arcs
+from skdeepcluster.metrics import clustering_accuracy
 from skdeepcluster.networks import MixtureConv, MixtureLatent, MixtureMLP
 from skdeepcluster.networks._mixture_conv import plan_for
 from skdeepcluster.objectives import (
@@ -145,10 +148,10 @@ def test_smallest_set_holds_the_mass_and_not_more(mass):
 # ------------------------------------------------------------------ the model
 
 
-def float64_model(model, x):
+def float64_model(net, x):
     """Weights of a fitted MLP, run in float64: q, means and variances, what is decoded."""
-    module = {k: v.double().numpy() for k, v in model.net_.module_.state_dict().items()}
-    latent = {k: v.double().numpy() for k, v in model.net_.latent_.state_dict().items()}
+    module = {k: v.double().numpy() for k, v in net.module_.state_dict().items()}
+    latent = {k: v.double().numpy() for k, v in net.latent_.state_dict().items()}
 
     def layers(h, name, state, n, last_linear=False):
         for i in range(0, 2 * n, 2):
@@ -181,6 +184,16 @@ def float64_model(model, x):
     }
 
 
+def drawn_net(n_clusters, **params):
+    """A net with weights so large that components, means and deviations differ between rows."""
+    net = make(n_clusters, max_epochs=0, **params).fit(blobs()).net_
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in [*net.module_.parameters(), *net.latent_.parameters()]:
+            parameter.normal_(std=(2 / parameter.shape[-1]) ** 0.5)
+    return net
+
+
 def row_elbos(parts, x, z, gaussian):
     """ELBO of each row and component for z of shape (n, K, e), without q."""
     output = parts["decode"](z)
@@ -201,7 +214,7 @@ def test_everything_at_prediction_against_float64(gaussian):
     X = blobs() if gaussian else images()
     model = make(max_epochs=5).fit(X)
     x = (X - X.mean(axis=0)) / X.std(axis=0) if gaussian else X.reshape(len(X), -1) / 255
-    parts = float64_model(model, x)
+    parts = float64_model(model.net_, x)
     assert_allclose(model.predict_proba(X), parts["q"], rtol=1e-3, atol=1e-6)
     best = parts["mean"][np.arange(len(x)), parts["q"].argmax(axis=1)]
     assert_allclose(model.transform(X), best, rtol=1e-3, atol=1e-4)
@@ -239,7 +252,7 @@ def test_exact_expectation_against_drawing_components(seed):
     x = (X - X.mean(axis=0)) / X.std(axis=0)
     torch.manual_seed(seed)
     got, error = loss_parts(model.net_, tensor(x))
-    parts = float64_model(model, x)
+    parts = float64_model(model.net_, x)
     rng = np.random.default_rng(seed)
     estimates = []
     for _ in range(400):
@@ -293,6 +306,31 @@ def test_posterior_mass_of_a_sharp_assignment_changes_little():
     assert row["decoded"].item() == pytest.approx(1 / 3)
 
 
+def test_left_out_components_are_not_decoded_and_the_others_sum_to_one(monkeypatch):
+    net, x = drawn_net(6, posterior_mass=0.6), draws(0, 90, 4)
+    decoded, decode = [], net.module_.decode
+    monkeypatch.setattr(net.module_, "decode", lambda z: decoded.append(len(z)) or decode(z))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        row = net._objective(tensor(x), None, 0.7, 0.0)
+    torch.manual_seed(0)
+    parts = float64_model(net, x)
+    noise = torch.randn(parts["mean"].shape).double().numpy()
+    z = parts["mean"] + np.sqrt(parts["variance"]) * noise
+    likelihood, kl = row_elbos(parts, x, z, gaussian=True)
+    expected, n_kept = [], []
+    for q, terms in zip(parts["q"], 0.7 * likelihood - kl, strict=True):
+        order = np.argsort(-q)
+        n_kept.append(1 + np.searchsorted(np.cumsum(q[order]), 0.6))
+        kept = order[: n_kept[-1]]
+        share = q[kept] / q[kept].sum()
+        expected.append(share @ terms[kept] + stats.entropy(share) - np.log(6))
+    assert set(n_kept) == {1, 2, 3, 4}
+    assert row["loss"].item() == pytest.approx(-np.mean(expected), rel=1e-4)
+    assert decoded == [sum(n_kept)]
+    assert row["decoded"].item() == pytest.approx(np.mean(n_kept) / 6)
+
+
 def test_gradient_of_a_truncated_step_is_finite():
     model = make(4, posterior_mass=0.6, max_epochs=2).fit(blobs())
     assert all(np.isfinite(row["loss"]) for row in model.history_)
@@ -302,6 +340,73 @@ def test_gradient_of_a_truncated_step_is_finite():
 
 
 # ------------------------------------------------------------------ augmentation and schedules
+
+
+def augmentation_terms(net, x, augmented):
+    """Both terms of eq. 14 in float64."""
+    a, b = float64_model(net, x), float64_model(net, augmented)
+    distance = (a["mean"] - b["mean"]) ** 2
+    distance += (np.sqrt(a["variance"]) - np.sqrt(b["variance"])) ** 2
+    l2 = ((a["q"] - b["q"]) ** 2).sum(axis=1).mean()
+    return {"l2": l2, "w2": (a["q"][:, :, None] * distance).sum(axis=(1, 2)).mean()}
+
+
+def test_augmentation_loss_and_its_gradients_against_float64():
+    net, x = drawn_net(3), draws(0, 90, 4)
+    sides = [x, x + 0.3]
+    expected = augmentation_terms(net, *sides)
+    assert augmentation_terms(net, *sides[::-1])["w2"] != pytest.approx(expected["w2"], rel=0.005)
+    inputs = [tensor(side).requires_grad_() for side in sides]
+    terms = net._objective(*inputs, 1.0, 1.0)
+    for name, value in expected.items():
+        assert terms[name].item() == pytest.approx(value, rel=1e-4)
+        gradients = torch.autograd.grad(terms[name], inputs, retain_graph=True)
+        for i, gradient in enumerate(gradients):
+            step = np.zeros((2, *x.shape))
+            step[i] = 1e-6 * gradient.double().numpy() / gradient.norm().item()
+            up, down = (augmentation_terms(net, *(sides + s))[name] for s in (step, -step))
+            assert gradient.norm().item() == pytest.approx((up - down) / 2e-6, rel=1e-3)
+
+
+def test_the_paper_s_schedule_of_the_augmentation_loss():
+    params = {"augmentation": feature_noise, "aug_weights": (1, 1), "hidden_sizes": (4, 4)}
+    model = make(2, lambda_aug="paper", max_epochs=82, **params).fit(blobs(4, centers=2))
+    assert [row["lambda_aug"] for row in model.history_] == [0.01] * 40 + [0.5] * 40 + [1.0] * 2
+    for row in model.history_:
+        elbo = row["log_likelihood"] - row["kl"] + row["entropy"] - np.log(2)
+        expected = -elbo + row["lambda_aug"] * (row["l2"] + row["w2"])
+        assert row["loss"] == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["lambda_recons", "lambda_aug"])
+@pytest.mark.parametrize(
+    "value, error, message",
+    [
+        (((0, 0.01), (40,)), ValueError, r"must be a number or \(epoch, number\) pairs"),
+        ((0, (40, 0.5)), ValueError, r"must be .*, got \(0, \(40, 0\.5\)\)"),
+        (((0, (1, 2)),), TypeError, r"must be a number, got \(1, 2\)"),
+        (((0, "much"),), TypeError, "must be a number, got 'much'"),
+        (("ab",), TypeError, "must be an int, got 'a'"),
+        ("Paper", TypeError, "must be a number, got 'Paper'"),
+    ],
+)
+def test_schedules_that_are_none(name, value, error, message):
+    with pytest.raises(error, match=f"{name} {message}"):
+        make(**{name: value}).fit(blobs())
+
+
+@pytest.mark.parametrize(
+    "value, error, message",
+    [
+        (1.0, ValueError, r"aug_weights must be two numbers, got 1\.0"),
+        ((1, 2, 3), ValueError, r"aug_weights must be two numbers, got \(1, 2, 3\)"),
+        ((1, (2, 3)), TypeError, r"weight of aug_weights must be a number, got \(2, 3\)"),
+        ("11", TypeError, "weight of aug_weights must be a number, got '1'"),
+    ],
+)
+def test_weights_that_are_not_two_numbers(value, error, message):
+    with pytest.raises(error, match=message):
+        make(aug_weights=value).fit(blobs())
 
 
 def test_weights_follow_their_schedules():
@@ -344,6 +449,83 @@ def test_augmentations_by_name(name):
     assert_array_equal(model.labels_, model.predict(images()))
 
 
+def read_at(augment, side=30, n=400):
+    """Where distorted images are read, by x and y from the middle: centres, and derivatives.
+
+    The maps are affine: four pixels in the middle, which keep clear of the border, say it all.
+    """
+    place = torch.arange(side, dtype=torch.float64) - (side - 1) / 2
+    x = torch.stack(torch.meshgrid(place, place, indexing="xy")).expand(n, 2, side, side)
+    half = side // 2
+    middle = augment(x)[:, :, half - 1 : half + 1, half - 1 : half + 1]  # (n, 2, y, x)
+    across, down = (middle.diff(dim=dim).mean(dim=(2, 3)) for dim in (3, 2))
+    return middle.mean(dim=(2, 3)).numpy(), torch.stack([across, down], dim=2).numpy()
+
+
+@pytest.mark.parametrize(
+    "name, degrees, shift, shear, flips",
+    [
+        ("rotation", 3, 0, 0, False),
+        ("affine", 3, 0.2, 0.2, True),
+        ("strokes", 10, 0.1, 0.2, False),
+    ],
+)
+def test_named_augmentations_keep_their_bounds(name, degrees, shift, shear, flips):
+    augment = make(2, augmentation=name, max_epochs=0).fit(images()).net_.augment
+    torch.manual_seed(0)
+    centre, linear = read_at(augment)
+    # A turn of a shear of a flip.
+    angle = np.arctan(linear[:, 1, 0] / linear[:, 0, 0])
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    rest = turn.transpose(2, 1, 0) @ linear
+    flip = np.sign(rest[:, [0, 1], [0, 1]])
+    assert_allclose(rest[:, [0, 1], [0, 1]], flip, atol=1e-9)
+    assert_allclose(rest[:, 1, 0], 0, atol=1e-9)
+    slant = rest[:, 0, 1] * flip[:, 1]
+    for values, bound in (
+        (np.degrees(angle), degrees),
+        (centre[:, 0], 30 * shift),
+        (centre[:, 1], 30 * shift),
+        (slant, shear),
+    ):
+        assert np.abs(values).max() <= bound + 1e-9
+        assert values.max() >= 0.95 * bound - 1e-9
+        assert values.min() <= -0.95 * bound + 1e-9
+    assert len(np.unique(flip, axis=0)) == (4 if flips else 1)
+    assert flips or (flip == 1).all()
+
+
+def test_brightness_makes_pixels_black_or_white():
+    net = make(2, augmentation="brightness", max_epochs=0).fit(images()).net_
+    torch.manual_seed(0)
+    x = torch.full((200, 1, 64, 64), 0.5)
+    augmented = net.augment(x)
+    assert set(augmented.unique().tolist()) == {0, 1}
+    white = augmented.mean(dim=(1, 2, 3)).numpy()  # of 4096 pixels: a deviation of 0.008
+    assert white.min() == pytest.approx(0.3, abs=0.03)
+    assert white.max() == pytest.approx(0.7, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "X, given, expected",
+    [
+        (images(), {}, "bernoulli"),
+        (images() / 255, {}, "bernoulli"),
+        (images().reshape(60, 24), {"image_shape": (6, 4)}, "bernoulli"),
+        (images(channels=3), {}, "gaussian"),
+        (images() / 255, {"scaling": None}, "gaussian"),
+        (blobs(), {}, "gaussian"),
+    ],
+)
+def test_likelihood_by_the_kind_of_rows(X, given, expected):
+    auto, chosen = (
+        make(2, likelihood=likelihood, max_epochs=1, **given).fit(X)
+        for likelihood in ("auto", expected)
+    )
+    assert auto.net_.likelihood == expected
+    assert_array_equal(auto.score_samples(X), chosen.score_samples(X))
+
+
 def test_likelihood_is_weighed_by_the_size_of_images():
     weight = make(2).fit(images()).history_[-1]["lambda_recons"]
     assert weight == pytest.approx(np.sqrt(784 / 24))
@@ -362,6 +544,55 @@ def test_the_best_start_goes_on():
     q = model.predict_proba(X).astype(float)
     own = stats.entropy(q.mean(axis=0)) - stats.entropy(q, axis=1).mean()
     assert own == pytest.approx(max(row["information"] for row in ends), abs=1e-4)
+
+
+class Steps(Callback):
+    """Counts the steps of each phase."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.counts = {}
+
+    def on_batch_end(self, net, **kwargs):
+        self.counts[net.phase_] = self.counts.get(net.phase_, 0) + 1
+
+
+TINY = {"hidden_sizes": (4, 4), "batch_size": 2}
+
+
+def test_a_start_of_many_rows_has_two_hundred_steps():
+    steps = Steps()
+    make(n_init=2, max_epochs=0, callbacks=[steps], **TINY).fit(blobs(402))
+    assert list(steps.counts.values()) == [200, 200]
+
+
+@pytest.fixture
+def short_starts(monkeypatch):
+    """Starts of 20 steps in place of 200."""
+    monkeypatch.setattr("skdeepcluster._variational.START_STEPS", 20)
+
+
+@pytest.mark.parametrize(
+    "n_rows, given, n_epochs, n_steps",
+    [
+        (60, {}, 1, 20),  # of 30
+        (40, {}, 1, 20),
+        (26, {}, 2, 26),  # of 13 each
+        (60, {"init_epochs": 1}, 1, 30),
+    ],
+)
+def test_starts_end_in_mid_epoch_or_are_whole_epochs(
+    short_starts, n_rows, given, n_epochs, n_steps
+):
+    X, steps = blobs(n_rows), Steps()
+    params = {"n_init": 3, "max_epochs": 0, "learning_rate": 0.01, "callbacks": [steps]}
+    model = make(**TINY, **params, **given).fit(X)
+    assert list(steps.counts.values()) == [n_steps] * 3
+    assert len(model.history_) == 3 * n_epochs
+    information = [row["information"] for row in model.history_ if "information" in row]
+    assert len(set(information)) == 3
+    q = model.predict_proba(X).astype(float)
+    own = stats.entropy(q.mean(axis=0)) - stats.entropy(q, axis=1).mean()
+    assert own == pytest.approx(max(information), abs=1e-4)
 
 
 def test_a_run_that_ends_in_its_first_start_keeps_what_was_trained():
@@ -406,6 +637,20 @@ def test_a_run_that_is_interrupted_ends_as_if_it_had_not_been(after, tmp_path):
     assert_array_equal(model.cluster_centers_, expected.cluster_centers_)
     losses = [[row["loss"] for row in m.history_] for m in (model, expected)]
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("after", [12, 20, 31])
+def test_a_start_of_many_rows_goes_on_where_it_was_interrupted(after, short_starts, tmp_path):
+    X = blobs(60)
+    params = {"n_init": 2, "max_epochs": 1, **TINY}
+    with pytest.raises(KeyboardInterrupt):
+        make(**params, checkpoint=tmp_path, callbacks=[Stop(after)]).fit(X)
+    steps = Steps()
+    model = make(**params, checkpoint=tmp_path, callbacks=[steps]).fit(X)
+    assert sum(steps.counts.values()) == 20 + 20 + 30 - after
+    expected = make(**params).fit(X)
+    assert_array_equal(model.labels_, expected.labels_)
+    assert_array_equal(model.predict_proba(X), expected.predict_proba(X))
 
 
 # ------------------------------------------------------------------ generating
@@ -467,6 +712,34 @@ def test_interpolation_goes_from_end_to_end(separated, space):
     assert_allclose(middle[0], path[2], atol=1e-3)
 
 
+def test_mixed_components_are_no_mixed_means_where_the_prior_has_hidden_layers():
+    X = blobs(n_features=2)
+    model = make(network="toy", embedding_dim="auto", max_epochs=1).fit(X)
+    state = {k: v.double().numpy() for k, v in model.net_.latent_.state_dict().items()}
+    share = np.linspace(0, 1, 5)[:, None]
+    mixed = (1 - share) * np.eye(3)[0] + share * np.eye(3)[2]
+    h = mixed @ state["prior_hidden.0.weight"].T + state["prior_hidden.0.bias"]
+    out = np.maximum(h, 0.2 * h) @ state["prior_out.weight"].T + state["prior_out.bias"]
+    path = model.interpolate(0, 2, space="k", steps=5)
+    assert_allclose(path, model.inverse_transform(out[:, :2]), rtol=1e-4, atol=1e-4)
+    straight = model.interpolate(0, 2, space="z", steps=5)
+    assert_allclose(path[[0, -1]], straight[[0, -1]], rtol=1e-4, atol=1e-4)
+    assert np.abs(path - straight)[1:-1].max(axis=1).min() > 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="0.946, 0.885 and 0.978 with seeds 0 to 2: classes share one")
+def test_samples_of_digits_come_from_the_cluster_asked_for():
+    from sklearn.datasets import load_digits
+
+    kept = []
+    for seed in range(3):
+        model = VariationalGMMClustering(10, random_state=seed).fit(load_digits().images)
+        X, labels = model.sample(2000)
+        kept.append((model.predict(X) == labels).mean())
+    assert np.mean(kept) >= 0.95
+
+
 def test_generative_methods_refuse(separated):
     model, _ = separated
     with pytest.raises(ValueError, match="from 0 to 2, got 3"):
@@ -521,6 +794,55 @@ def test_table_ii():
     assert plan_for((1, 28, 28)).posterior == (256, 512)
     with pytest.raises(ValueError, match=r"32 x 32 pixels, got \(28, 28\)"):
         MixtureConv.faces((1, 28, 28))
+
+
+def steps_of(decoder, z):
+    """Shapes and kernels after each step of a decoder; the activations between them."""
+    shapes, activations = [], []
+    for layer in decoder:
+        z = layer(z)
+        if isinstance(layer, torch.nn.Linear):
+            shapes.append((*z.shape[1:],))
+        elif isinstance(layer, torch.nn.ConvTranspose2d):
+            shapes.append((*z.shape[1:], *layer.kernel_size))
+        elif not isinstance(layer, torch.nn.Unflatten):
+            activations.append(getattr(layer, "negative_slope", 0.0))
+    return shapes, activations
+
+
+@pytest.mark.parametrize(
+    "network, embedding_dim, expected, slope",
+    [
+        (
+            MixtureConv((1, 28, 28)),
+            32,
+            [(512,), (2304,), (128, 6, 6, 3, 3), (128, 8, 8, 3, 3), (128, 10, 10, 3, 3),
+             (64, 12, 12, 3, 3), (64, 24, 24, 3, 3), (64, 26, 26, 3, 3), (1, 28, 28, 3, 3)],
+            0.0,
+        ),
+        (
+            MixtureConv((3, 32, 32), n_outputs=2),
+            32,
+            [(3072,), (192, 9, 9, 3, 3), (192, 11, 11, 3, 3), (96, 13, 13, 3, 3),
+             (96, 26, 26, 3, 3), (96, 28, 28, 3, 3), (96, 30, 30, 3, 3), (6, 32, 32, 3, 3)],
+            0.2,
+        ),
+        (
+            MixtureConv.faces((3, 32, 32), n_outputs=2),
+            32,
+            [(512,), (64, 8, 8, 3, 3), (32, 16, 16, 3, 3), (6, 32, 32, 5, 5)],
+            0.2,
+        ),
+        (MixtureMLP.toy((2,)), 2, [(120,), (120,), (4,)], 0.2),
+    ],
+    ids=["grey", "colour", "faces", "toy"],
+)  # fmt: skip
+def test_decoders_of_table_ii_layer_by_layer(network, embedding_dim, expected, slope):
+    """The last step has a channel's mean, and where there is one its variance."""
+    with torch.no_grad():
+        shapes, activations = steps_of(network.decoder, torch.rand(1, embedding_dim))
+    assert shapes == expected
+    assert activations == [slope] * (len(expected) - 1)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -592,15 +914,34 @@ def test_a_mask_of_probabilities_is_not_one_of_pixels():
 
 
 @pytest.mark.slow
-def test_ten_thousand_steps_at_ten_times_the_learning_rate():
+@pytest.mark.parametrize("hidden_sizes", [(32, 32), "auto"])
+def test_ten_thousand_steps_at_ten_times_the_learning_rate(hidden_sizes):
+    """They end well, or by an error that names what is no longer finite."""
     from sklearn.datasets import load_digits
 
     X = load_digits().images
-    rate = VariationalGMMClustering().learning_rate
-    model = make(10, learning_rate=10 * rate, batch_size=180, max_epochs=1000)
-    with contextlib.suppress(FloatingPointError):  # that says so, at most
+    default = VariationalGMMClustering()
+    epochs = math.ceil(10_000 / math.ceil(len(X) / default.batch_size))
+    params = {"learning_rate": 10 * default.learning_rate, "max_epochs": epochs, "n_init": 1}
+    model = VariationalGMMClustering(10, hidden_sizes=hidden_sizes, random_state=0, **params)
+    try:
         model.fit(X)
-        assert np.isfinite(model.predict_proba(X)).all()
+    except FloatingPointError:
+        with pytest.raises(FloatingPointError, match="the loss term"):
+            raise
+        return
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert np.isfinite(model.score_samples(X)).all()
+    assert np.isfinite(model.sample(100)[0]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="single seeds had from 0.61 to 0.85")
+def test_arcs_of_circles_are_found():
+    X, y = make_circle_arcs(random_state=0)
+    params = parameters("VGMM toy", "circle_arcs")
+    models = (VariationalGMMClustering(5, random_state=seed, **params) for seed in range(5))
+    assert np.mean([clustering_accuracy(y, model.fit_predict(X)) for model in models]) > 0.95
 
 
 @pytest.mark.gpu
