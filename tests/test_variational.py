@@ -728,7 +728,7 @@ def test_mixed_components_are_no_mixed_means_where_the_prior_has_hidden_layers()
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="0.946, 0.885 and 0.978 with seeds 0 to 2: classes share one")
+@pytest.mark.xfail(strict=True, reason="0.946, 0.885, 0.978 with seeds 0, 1, 2")
 def test_samples_of_digits_come_from_the_cluster_asked_for():
     from sklearn.datasets import load_digits
 
