@@ -16,6 +16,7 @@ QUICK = {
         hidden_sizes=(32, 32),
         critic_sizes=(32, 32),
         n_style=4,
+        n_critic=2,
         max_epochs=8,
         learning_rate=0.005,
         precision="float32",

@@ -86,6 +86,7 @@ def target_of(q):
     return p / p.sum(axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_default_finds_blobs_as_well_as_kmeans():
     X, y = make_blobs(300, n_features=5, centers=4, cluster_std=1.0, random_state=1)
     labels = StatDEC(n_clusters=4, random_state=0).fit_predict(X)
