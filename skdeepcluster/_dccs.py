@@ -289,7 +289,6 @@ class DCCSNet(ClusteringNet):
         self._settle_statistics()
         return self
 
-    @torch.no_grad()
     def _settle_statistics(self) -> None:
         """Let batch normalisation, which moved with the distorted rows, see the rows themselves.
 

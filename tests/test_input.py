@@ -477,8 +477,9 @@ def test_the_same_numbers_in_other_types(name, dtype, of_64_bits):
     assert_array_equal(model.labels_, expected.labels_)
     assert_array_equal(model.transform(X), expected.transform(X))
     # With it they see numbers that may be rounded differently.
-    model = quick(name, n_clusters=3, random_state=0).fit(X.astype(dtype))
-    assert_array_equal(model.predict(X.astype(dtype)), model.labels_)
+    for X_same in (X, X.astype(dtype)):
+        model = quick(name, n_clusters=3, random_state=0).fit(X_same)
+        assert_array_equal(model.predict(X_same), model.labels_)
 
 
 @unconverged
