@@ -59,7 +59,7 @@ def measured(folder: str | Path | None = None, pattern: str = RUNS) -> list[Meas
         for path in sorted(folder.glob(pattern))
         for row in json.loads(path.read_text())["rows"]
     ]
-    adapters = earlier.RUNS if pattern == RUNS else earlier.PEERS
+    adapters = earlier.RUNS if pattern == RUNS else {}
     for name, adapter in adapters.items():
         for path in sorted(folder.glob(name)):
             content = json.loads(path.read_text())

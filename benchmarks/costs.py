@@ -149,12 +149,6 @@ def growth(folder) -> dict[Series, Points]:
             points.measured.append(point)
         else:
             points.ended.append((asked["value"], out["seconds"]))
-    for content in _contents(folder, "statdec_scale.json").values():  # of an earlier form
-        series = Series("StatDEC (earlier)", "n", (("d", 64), ("k", 10)), "cpu", "auto",
-                        content["provenance"]["threads"])  # fmt: skip
-        points = found.setdefault(series, Points())
-        for row in content["rows"]:
-            points.measured.append((row["n"], row["seconds"], row["peak_mb_above_torch"]))
     for points in found.values():
         points.measured.sort()
         points.ended.sort()

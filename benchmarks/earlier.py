@@ -51,17 +51,6 @@ def vgmm_toy(name, content):
                    seconds=row["seconds"], cpu_s=row["cpu_seconds"], **where)  # fmt: skip
 
 
-def clustpy_pair(name, content):
-    """IDEC of both packages, with equal epochs."""
-    for who, rows in content["rows"].items():
-        for seed, row in enumerate(rows):
-            ours = who != "clustpy"
-            yield dict(setting="IDEC" if ours else "ClustPy IDEC", data="mnist", n=20_000,
-                       seed=seed, precision=who if ours else "float32", scores=_scores(row),
-                       changed="10 + 15 epochs", seconds=row["seconds"],
-                       peak_mb=row.get("peak_rss_mb"))  # fmt: skip
-
-
 #: File names to what reads them.
 RUNS = {
     "statdec_*_split.json": statdec_table,
@@ -70,4 +59,3 @@ RUNS = {
     "mmdc_[!s]*.json": mmdc_table,
     "vgmm_toy.json": vgmm_toy,
 }
-PEERS = {"clustpy_pair.json": clustpy_pair}
