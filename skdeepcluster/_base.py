@@ -31,9 +31,9 @@ from skdeepcluster._layout import (
 )
 from skdeepcluster._rows import DatasetRows, spooled, tensor_dtype
 from skdeepcluster._training import CLUSTERING, ClusteringNet, Preprocessor, TensorSource
-from skdeepcluster._training._checkpoint import fingerprint
 from skdeepcluster._training._data import make_source
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
+from skdeepcluster._training._fingerprint import fingerprint
 from skdeepcluster._training._group import agree, shared_group
 from skdeepcluster._training._seeding import (
     check_deterministic,

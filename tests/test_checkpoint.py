@@ -9,14 +9,16 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 
 from skdeepcluster import StatDEC, _files
-from skdeepcluster._training import _checkpoint
-from skdeepcluster._training._checkpoint import CheckpointError, fingerprint, read, write
+from skdeepcluster._training import _checkpoint, _fingerprint
+from skdeepcluster._training._checkpoint import CheckpointError, read, write
+from skdeepcluster._training._fingerprint import fingerprint
 
 STATE = {
     "seed": 3,
@@ -272,7 +274,7 @@ def build(shape, width=10):
 
 def test_files_of_another_computation_are_not_taken_for_the_same_run(tmp_path, monkeypatch):
     """What the same parameters compute has changed: a run of before is not gone on with."""
-    monkeypatch.setattr(_checkpoint, "_COMPUTATION", _checkpoint._COMPUTATION - 1)
+    monkeypatch.setattr(_fingerprint, "_COMPUTATION", _fingerprint._COMPUTATION - 1)
     before = file_of(tmp_path)
     monkeypatch.undo()
     assert file_of(tmp_path) != before
@@ -388,6 +390,91 @@ def test_functions_count_by_what_they_do(one, other):
     assert of(network=one) == of(network=one)
 
 
+NETWORK = """
+from dataclasses import dataclass
+
+import torch
+
+
+def widened(width):
+    return 2 * width
+
+
+class Layer(torch.nn.Module):
+    slope = 1
+
+    def forward(self, x):
+        return self.slope * x
+
+
+class Network(Layer):
+    def __init__(self, shape, width=3):
+        super().__init__()
+        self.layer = torch.nn.Linear(shape[0], widened(width))
+
+    @property
+    def size(self):
+        return 10
+
+    @staticmethod
+    def scaled(x):
+        return x / 4
+
+    def encode(self, x):
+        return [Layer()(self.layer(row)) for row in x]
+
+
+def build(shape):
+    return [Network(size) for size in shape]
+
+
+@dataclass
+class Builder:
+    width: int = 3
+
+    def __call__(self, shape):
+        return Network(shape, self.width)
+"""
+
+
+def written(text):
+    """What a module of a user's defines."""
+    module = ModuleType("networks_of_a_user")
+    exec(compile(text, "networks.py", "exec"), vars(module))
+    return module
+
+
+@pytest.mark.parametrize("use", ["Network", "build", "Builder", "Builder()", "Network((3,))"])
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ("2 * width", "3 * width"),  # a function that the class names
+        ("slope = 1", "slope = 2"),  # an attribute of its base
+        ("slope * x", "slope + x"),  # a method of its base
+        ("x / 4", "x / 5"),
+        ("return 10", "return 11"),
+        ("Layer()(self.layer(row))", "self.layer(row)"),
+        ("Network(Layer)", "Network(torch.nn.Module)"),
+    ],
+)
+def test_networks_count_by_the_code_of_their_module(use, old, new):
+    made = []
+    for text in (NETWORK, NETWORK, NETWORK.replace(old, new)):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)  # for weights
+            made.append(eval(use, vars(written(text))))
+    one, same, other = made
+    assert of(network=one) == of(network=same)
+    assert of(network=one) != of(network=other)
+
+
+def test_code_that_names_itself_and_others_has_an_end():
+    lines = [f"def f{i}(x): return {', '.join(f'f{k}(x)' for k in range(40))}" for i in range(40)]
+    one, other = (written("\n".join(lines).replace("f0(x): return", new)) for new in
+                  ("f0(x): return", "f0(x): return x,"))  # fmt: skip
+    assert of(network=one.f39) != of(network=other.f39)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -414,7 +501,7 @@ import sys
 from functools import partial
 import numpy as np
 import torch
-from skdeepcluster._training._checkpoint import fingerprint
+from skdeepcluster._training._fingerprint import fingerprint
 
 class Builder:
     def __init__(self, width):

@@ -1,25 +1,16 @@
-"""Checkpoint files: written whole or not at all, checked when read, named after what they hold."""
+"""Checkpoint files: written whole or not at all, and checked when read."""
 
 import hashlib
 import io
-import json
 import pickle
-import re
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType
 
-import numpy as np
 import torch
 
 from skdeepcluster._files import write_whole
 
 _MAGIC = b"skdeepcluster checkpoint 1\n"
 _DIGEST_SIZE = 32
-
-#: Raised when the same parameters come to mean another computation: no file of before fits then.
-_COMPUTATION = 4
 
 
 class CheckpointError(RuntimeError):
@@ -122,67 +113,3 @@ def check_memory(error: Exception, path: Path) -> None:
     words = ("can't allocate memory", "not enough memory", "bad_alloc")
     if isinstance(error, torch.OutOfMemoryError) or any(word in str(error) for word in words):
         raise MemoryError(f"not enough memory to resume from {path}: {error}") from error
-
-
-def fingerprint(name: str, params: dict, data: np.ndarray) -> str:
-    """Hash of all that shapes a run: method, parameters and data.
-
-    Parameters
-    ----------
-    name : str
-        The method's name.
-    params : dict of str to object
-        Parameters that shape the result. Functions count by name, code and what they hold, other
-        objects by what they hold or their `repr`; addresses never do.
-    data : ndarray
-    """
-    digest = hashlib.blake2b(digest_size=12)
-    described = {key: _describe(value) for key, value in sorted(params.items())}
-    head = [_COMPUTATION, name, described, list(data.shape), str(data.dtype)]
-    digest.update(json.dumps(head).encode())
-    step = max(1, (1 << 24) // max(1, data[:1].nbytes))
-    for start in range(0, len(data), step):
-        digest.update(np.ascontiguousarray(data[start : start + step]).data)
-    return digest.hexdigest()
-
-
-def _describe(value: object, above: tuple[int, ...] = ()) -> str:
-    """Describe a parameter so that the same call in another process gives the same words."""
-    if id(value) in above:  # a function may hold itself
-        return "..."
-    above = (*above, id(value))
-
-    def inside(*values) -> str:
-        return f"{type(value).__qualname__}({', '.join(_describe(v, above) for v in values)})"
-
-    match value:
-        case type():
-            return f"{value.__module__}.{value.__qualname__}"
-        case list() | tuple():
-            return inside(*value)
-        case set() | frozenset():
-            return inside(*sorted(_describe(v, above) for v in value))
-        case Mapping():
-            return inside(*value.items())
-        case FunctionType():
-            held = [cell.cell_contents for cell in value.__closure__ or ()]
-            own = inside(value.__code__, value.__defaults__, value.__kwdefaults__, *held)
-            return f"{value.__module__}.{value.__qualname__} {own}"
-        case CodeType():
-            return inside(value.co_code, value.co_names, value.co_consts)
-        case MethodType():
-            return inside(value.__self__, value.__func__)
-        case partial():
-            return inside(value.func, value.args, value.keywords)
-        case np.ndarray() if not value.dtype.hasobject:
-            return inside(str(value.dtype), value.shape, value.tobytes())
-        case bytes():
-            return inside(hashlib.blake2b(value, digest_size=12).hexdigest())
-        case torch.Tensor():
-            content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            return inside(str(value.dtype), tuple(value.shape), content.numpy())
-        case torch.nn.Module():
-            return inside(repr(value), value.state_dict())
-    if type(value).__repr__ is object.__repr__:
-        return inside(vars(value) if hasattr(value, "__dict__") else type(value))
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
