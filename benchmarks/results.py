@@ -82,7 +82,8 @@ class Results:
         replaced = {key(row) for row in new}
         rows = [row for row in self.rows if key(row) not in replaced]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, [(json.dumps({"rows": [*rows, *new]}, indent=1) + "\n").encode()])
+        lines = ",\n".join(json.dumps(row) for row in [*rows, *new])  # a line a row
+        write_whole(self.path, [f'{{"rows": [\n{lines}\n]}}\n'.encode()])
 
 
 def finished(row: dict | None) -> bool:
