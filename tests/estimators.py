@@ -50,6 +50,12 @@ def quick(name: str, **params):
     return getattr(skdeepcluster, name)(**{**QUICK[name], **params})
 
 
+def brief(name: str, **params):
+    """Return one whose run is too short to find groups, for what does not depend on them."""
+    epochs = {"max_epochs": 2} | ({"pretrain_epochs": 1} if name == "StatDEC" else {})
+    return quick(name, **epochs | params)
+
+
 def has(name: str, method: str) -> bool:
     """Whether an estimator has a method."""
     return hasattr(getattr(skdeepcluster, name), method)

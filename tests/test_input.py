@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import torch
-from estimators import blobs, every_estimator, has, images, quick, unconverged
+from estimators import blobs, brief, every_estimator, has, images, quick, unconverged
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
@@ -426,14 +426,20 @@ def numbers(dtype) -> np.ndarray:
     return X.astype(dtype)
 
 
+@pytest.fixture(scope="module")
+def of_plain_arrays():
+    """Fits to the numbers as they are, by estimator and dtype."""
+    return cache(lambda name, dtype: brief(name, n_clusters=3, random_state=0).fit(numbers(dtype)))
+
+
 @unconverged
 @every_estimator
 @forms
-def test_the_same_numbers_in_other_forms(name, form, dtype, tmp_path):
+def test_the_same_numbers_in_other_forms(name, form, dtype, tmp_path, of_plain_arrays):
     X = numbers(dtype)
-    expected = quick(name, n_clusters=3, random_state=0).fit(X)
+    expected = of_plain_arrays(name, dtype)
     other = {**FORMS, **WIDE_FORMS}[form](X, tmp_path)
-    model = quick(name, n_clusters=3, random_state=0).fit(other)
+    model = brief(name, n_clusters=3, random_state=0).fit(other)
     assert_array_equal(model.labels_, expected.labels_)
     assert_array_equal(model.transform(X), expected.transform(X))
     assert_array_equal(expected.transform(other), expected.transform(X))
@@ -457,7 +463,7 @@ def few_values(dtype) -> np.ndarray:
 def of_64_bits():
     """Fits without scaling to the same numbers in 64 bits, by estimator and largest value."""
     return cache(
-        lambda name, dtype: quick(name, n_clusters=3, random_state=0, scaling=None).fit(
+        lambda name, dtype: brief(name, n_clusters=3, random_state=0, scaling=None).fit(
             few_values(dtype).astype(np.float64)
         )
     )
@@ -472,13 +478,13 @@ def of_64_bits():
 def test_the_same_numbers_in_other_types(name, dtype, of_64_bits):
     X = few_values(dtype)
     expected = of_64_bits(name, "bool" if dtype == "bool" else "int")
-    model = quick(name, n_clusters=3, random_state=0, scaling=None).fit(X.astype(dtype))
+    model = brief(name, n_clusters=3, random_state=0, scaling=None).fit(X.astype(dtype))
     # Without scaling the networks see the very same numbers.
     assert_array_equal(model.labels_, expected.labels_)
     assert_array_equal(model.transform(X), expected.transform(X))
     # With it they see numbers that may be rounded differently.
     for X_same in (X, X.astype(dtype)):
-        model = quick(name, n_clusters=3, random_state=0).fit(X_same)
+        model = brief(name, n_clusters=3, random_state=0).fit(X_same)
         assert_array_equal(model.predict(X_same), model.labels_)
 
 
