@@ -420,6 +420,10 @@ class Network(Layer):
     def scaled(x):
         return x / 4
 
+    class Head(torch.nn.Module):
+        def forward(self, x):
+            return x - 1
+
     def encode(self, x):
         return [Layer()(self.layer(row)) for row in x]
 
@@ -453,6 +457,7 @@ def written(text):
         ("slope * x", "slope + x"),  # a method of its base
         ("x / 4", "x / 5"),
         ("return 10", "return 11"),
+        ("x - 1", "x - 2"),  # a class within the class
         ("Layer()(self.layer(row))", "self.layer(row)"),
         ("Network(Layer)", "Network(torch.nn.Module)"),
     ],

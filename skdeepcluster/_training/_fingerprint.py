@@ -95,13 +95,12 @@ class _Description:
                 return inside(type(value), repr(value), value.state_dict())
         if type(value).__repr__ is object.__repr__:
             return inside(type(value), getattr(value, "__dict__", {}))
-        own = () if _is_of_a_library(type(value)) else (type(value),)
-        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)) + "".join(map(inside, own))
+        text = re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+        return text if _is_of_a_library(type(value)) else text + inside(type(value))
 
 
 def _is_of_a_library(value: type | FunctionType) -> bool:
-    module = value.__module__ or ""
-    return module.partition(".")[0] in _LIBRARIES and module != "__main__"
+    return (value.__module__ or "").partition(".")[0] in _LIBRARIES
 
 
 def _parts(value: type | FunctionType) -> Iterator[object]:
@@ -109,10 +108,10 @@ def _parts(value: type | FunctionType) -> Iterator[object]:
     if isinstance(value, type):
         yield value.__bases__
         for name, member in vars(value).items():
-            function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+            code = getattr(member, "fget", None) or getattr(member, "__func__", member)
             plain = isinstance(member, int | float | str | tuple) and not name.startswith("__")
-            if plain or isinstance(function, FunctionType):
-                yield name, function
+            if plain or isinstance(code, FunctionType | type):
+                yield name, code
         return
     yield from (value.__code__, value.__defaults__, value.__kwdefaults__)
     yield from (cell.cell_contents for cell in value.__closure__ or ())
