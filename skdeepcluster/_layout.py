@@ -170,7 +170,9 @@ def make_preprocessor(
     if shape is None:
         input_shape, channels_last = (X.shape[1],), False
     else:
-        input_shape, channels_last = channels_first(shape), channel_axis(shape) == 2
+        input_shape = channels_first(shape)
+        # A single channel is neither first nor last; moved, it would change how torch rounds
+        channels_last = channel_axis(shape) == 2 and input_shape[0] > 1
     shift, factor = _scaling(X, is_image=shape is not None, scaling=scaling)
     return Preprocessor(input_shape, channels_last, shift, factor)
 

@@ -548,9 +548,10 @@ def test_images_and_rows_are_the_same(name, layout):
     channels, arrange = LAYOUTS[layout]
     X = arrange(images(channels=channels))
     rows = X.reshape(len(X), -1)
-    model = quick(name, n_clusters=2, random_state=0).fit(X)
-    flat = quick(name, n_clusters=2, random_state=0, image_shape=X.shape[1:]).fit(rows)
+    model = brief(name, n_clusters=2, random_state=0).fit(X)
+    flat = brief(name, n_clusters=2, random_state=0, image_shape=X.shape[1:]).fit(rows)
     assert_array_equal(flat.labels_, model.labels_)
+    assert_array_equal(flat.transform(rows), model.transform(X))
     for fitted in (model, flat):  # either takes both
         assert_array_equal(fitted.predict(X), model.labels_)
         assert_array_equal(fitted.predict(rows), model.labels_)
@@ -566,8 +567,8 @@ def test_images_and_rows_are_the_same(name, layout):
 @every_estimator
 def test_channels_first_and_last_are_the_same(name):
     X = images(channels=3)
-    last = quick(name, n_clusters=2, random_state=0).fit(X)
-    first = quick(name, n_clusters=2, random_state=0).fit(X.transpose(0, 3, 1, 2))
+    last = brief(name, n_clusters=2, random_state=0).fit(X)
+    first = brief(name, n_clusters=2, random_state=0).fit(X.transpose(0, 3, 1, 2))
     assert_array_equal(first.labels_, last.labels_)
     assert_array_equal(first.transform(X.transpose(0, 3, 1, 2)), last.transform(X))
 
@@ -576,10 +577,11 @@ def test_channels_first_and_last_are_the_same(name):
 @every_estimator
 def test_grey_images_may_come_with_a_channel_or_without(name):
     X = images()
-    expected = quick(name, n_clusters=2, random_state=0).fit(X)
+    expected = brief(name, n_clusters=2, random_state=0).fit(X)
     for other in (X[..., None], X[:, None]):
-        model = quick(name, n_clusters=2, random_state=0).fit(other)
+        model = brief(name, n_clusters=2, random_state=0).fit(other)
         assert_array_equal(model.labels_, expected.labels_)
+        assert_array_equal(model.transform(X), expected.transform(X))
         assert_array_equal(model.predict(X), expected.labels_)
         assert_array_equal(expected.predict(other), expected.labels_)
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import safetensors
 import torch
-from estimators import QUICK, blobs, every_estimator, images, quick, unconverged
+from estimators import QUICK, blobs, brief, every_estimator, images, quick, unconverged
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
@@ -85,17 +85,16 @@ def test_a_loaded_estimator_is_pickled(fitted, saved):
 
 
 @every_estimator
-@pytest.mark.parametrize("channels", [None, 1, 3])
-@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("channels, first", [(None, False), (1, False), (3, False), (3, True)])
 @pytest.mark.parametrize("as_rows", [False, True])
 def test_images(name, channels, first, as_rows, tmp_path):
     X = images(channels=channels)
-    if first and channels:
+    if first:
         X = X.transpose(0, 3, 1, 2)
     image_shape = list(X.shape[1:]) if as_rows else None
     if as_rows:
         X = X.reshape(len(X), -1)
-    model = quick(name, n_clusters=2, random_state=0, image_shape=image_shape).fit(X)
+    model = brief(name, n_clusters=2, random_state=0, image_shape=image_shape).fit(X)
     model.save(tmp_path / "model")
     assert_same(skdeepcluster.load(tmp_path / "model"), model, X)
 
