@@ -79,12 +79,13 @@ _VGMM = {
     # With lambda_recons=1 from the start, z tells nothing of a point
     "VGMM toy": {
         "network": "toy",
-        "learning_rate": 0.003,
+        "learning_rate": 0.005,
         "batch_size": 100,
-        "lambda_recons": 5.0,
+        "lambda_recons": ((0, 2.0), (10, 1.0)),
         "n_init": 4,
-        "init_epochs": 2,
-        "max_epochs": 40,
+        "init_epochs": 5,
+        "max_epochs": 200,
+        "precision": "float32",
     },
 }
 
