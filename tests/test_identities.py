@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from estimators import QUICK, blobs, every_estimator, has, images, quick, unconverged
+from estimators import QUICK, blobs, brief, every_estimator, has, images, quick, unconverged
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.decomposition import PCA
@@ -383,17 +383,16 @@ def test_grid_search(name):
     check_grid_search(name, n_jobs=None)
 
 
-@every_estimator
-def test_grid_search_in_processes(name, monkeypatch):
-    # The processes do not have this one's filters.
+def test_grid_search_in_processes(monkeypatch):
+    # The processes do not have this one's filters. The other methods: test_determinism.py
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
-    check_grid_search(name, n_jobs=2)
+    check_grid_search("StatDEC", n_jobs=2)
 
 
 @every_estimator
 def test_grid_search_without_labels(name):
     search = GridSearchCV(
-        quick(name, n_clusters=3, random_state=0),
+        brief(name, n_clusters=3, random_state=0),
         {"batch_size": [8, 16]},
         cv=2,
         error_score="raise",
