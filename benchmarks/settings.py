@@ -83,7 +83,7 @@ _VGMM = {
         "batch_size": 100,
         "lambda_recons": ((0, 2.0), (10, 1.0)),
         "n_init": 4,
-        "init_epochs": 5,
+        "init_epochs": 10,
         "max_epochs": 200,
         "precision": "float32",
     },

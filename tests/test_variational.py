@@ -936,7 +936,7 @@ def test_ten_thousand_steps_at_ten_times_the_learning_rate(hidden_sizes):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="single seeds had from 0.61 to 0.85")
+@pytest.mark.xfail(strict=True, reason="five seeds had 0.92 to 0.98, 0.940 in the mean")
 def test_arcs_of_circles_are_found():
     X, y = make_circle_arcs(random_state=0)
     params = parameters("VGMM toy", "circle_arcs")
