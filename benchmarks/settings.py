@@ -81,7 +81,7 @@ _VGMM = {
         "network": "toy",
         "learning_rate": 0.005,
         "batch_size": 100,
-        "lambda_recons": ((0, 2.0), (10, 1.0)),
+        "lambda_recons": [[0, 2.0], [10, 1.0]],  # as a file of results has it
         "n_init": 4,
         "init_epochs": 10,
         "max_epochs": 200,
