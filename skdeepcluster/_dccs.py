@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._incremental import IncrementalMixin
-from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase, TensorSource
+from skdeepcluster._training import CLUSTERING, Batch, StartingNet, TensorSource
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._sampling import column_moments
 from skdeepcluster._training._statistics import settle_statistics
@@ -67,12 +67,19 @@ SCORE_DRAWS = 1 << 14
 #: Side in pixels from which images get residual blocks.
 RESIDUAL_SIDE = 32
 
-#: Areas of random crops, as shares of an image.
-CROP_AREA = (0.4, 1.0)
-
-#: Turns, in degrees, and shifts, as a share of the side, of images below `SMALL_SIDE`: a crop would
-#: leave too few pixels.
-SMALL_DEGREES, SMALL_SHIFT = 10.0, 0.1
+#: What "auto" stands for, in general and for images below `SMALL_SIDE`. There a crop would leave
+#: too few pixels, and a long style would hold all that tells rows apart.
+AUTOMATIC = {
+    "n_style": (50, 10),
+    "critic_sizes": ((1024, 512), (256, 128)),
+    "crop_area": ((0.4, 1.0), (1.0, 1.0)),
+    "degrees": (0.0, 15.0),
+    "shift": (0.0, 0.1),
+    "shear": (0.0, 0.2),
+    "brightness": (0.4, 0.0),
+    "contrast": (0.4, 0.0),
+    "n_init": (1, 3),
+}
 
 #: Epochs of the paper, which counts the critic's mini-batches: 3,000, of which every fifth
 #: mini-batch trains the encoder.
@@ -81,16 +88,15 @@ PAPER_EPOCHS = 3000 // 5
 #: Cycles of the quick preset.
 QUICK_CYCLES = 400
 
-#: Sizes of the paper's critic and discriminator, and of these and the encoder for small images.
-CRITIC_SIZES, SMALL_CRITIC_SIZES = (1024, 512), (256, 128)
+#: Sizes of "conv" for small images.
 SMALL_CONV = {"maps": (32, 64), "width": 256}
 
 
-class DCCSNet(ClusteringNet):
+class DCCSNet(StartingNet):
     """The training side of :class:`DCCS`; see there for the parameters."""
 
     inference_cost = 16  # the maps of the first convolutions
-    _transient = (*ClusteringNet._transient, "augment_")
+    _transient = (*StartingNet._transient, "augment_")
 
     def __init__(
         self,
@@ -108,6 +114,8 @@ class DCCSNet(ClusteringNet):
         critic_sizes,
         tol,
         patience,
+        n_init,
+        init_epochs,
         max_epochs,
         learning_rate,
         augment,
@@ -125,31 +133,27 @@ class DCCSNet(ClusteringNet):
         self.critic_sizes = critic_sizes
         self.tol = tol
         self.patience = patience
+        self.n_init = n_init
+        self.init_epochs = init_epochs
         self.augment = augment
         super().__init__(module, max_epochs=max_epochs, lr=learning_rate, **kwargs)
 
-    def initialize_module(self):
+    def fresh_modules(self) -> dict[str, nn.Module]:
         """Build encoder and critic, and what makes z tell of x: discriminator or decoder."""
-        super().initialize_module()
+        encoder = self.initialized_instance(self.module, self.get_params_for("module"))
         n_latent = self.n_clusters + self.n_style
-        self.critic_ = Critic(n_latent, self.critic_sizes)
+        modules = {"module": encoder, "critic": Critic(n_latent, self.critic_sizes)}
         if self.information_weight == 0:
-            return self
-        if self.decoder is None:
-            n_features = self.module_.n_features
-            self.discriminator_ = Discriminator(n_features, n_latent, self.critic_sizes)
-        else:
-            self.decoder_ = self.decoder(n_latent)
-        return self
+            return modules
+        if self.decoder is not None:
+            return modules | {"decoder": self.decoder(n_latent)}
+        discriminator = Discriminator(encoder.n_features, n_latent, self.critic_sizes)
+        return modules | {"discriminator": discriminator}
 
     @property
     def fixed_schedule(self) -> bool:
         """Whether the run is to take all of its epochs, whatever the critic says."""
         return self.tol == 0
-
-    def phases(self) -> list[Phase]:
-        """One alone: all is trained together from the start."""
-        return [Phase(CLUSTERING, self.max_epochs)]
 
     def configure_phase(self) -> None:
         """Make the two optimisers: encoder and discriminator, critic."""
@@ -278,10 +282,27 @@ class DCCSNet(ClusteringNet):
     # ------------------------------------------------------------------ progress
 
     def end_epoch(self, means: dict[str, float]) -> dict:
-        """End the phase when the smoothed estimate does not fall any more."""
-        estimates = [row["wasserstein"] for row in self.history[:-1]] + [means["wasserstein"]]
-        self.phase_over_ = self.tol > 0 and has_converged(estimates, self.tol, self.patience)
-        return {}
+        """End the run when the smoothed estimate does not fall any more."""
+        if self.phase_.name == CLUSTERING and self.tol > 0:
+            estimates = self._epochs("wasserstein", means)  # of the starts, too
+            compared = self.phase_epoch_ + 1 >= 2 * self.patience
+            self.phase_over_ = compared and has_converged(estimates, self.tol, self.patience)
+        return super().end_epoch(means)
+
+    start_measure = "invariance"
+
+    def rate_start(self, means: dict[str, float]) -> float:
+        """Return minus the mean of L_Aug (eq. 7) over the last third of the start.
+
+        Clusters that share two classes between them cut through rows that are alike, so that
+        distortions lead from one to the other.
+        """
+        last = -(-self.init_epochs // 3)
+        return -float(np.mean(self._epochs("augmentation", means)[-last:]))
+
+    def _epochs(self, term: str, means: dict[str, float]) -> list[float]:
+        """Return a term by epoch, with the one that ends now."""
+        return [row[term] for row in self.history[:-1]] + [means[term]]
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
         """Train, then settle what batch normalisation will predict with."""
@@ -363,8 +384,8 @@ def seen_shape(input_shape: tuple[int, ...], color: str | None) -> tuple[int, ..
 
 
 def is_small_image(input_shape: tuple[int, ...]) -> bool:
-    """Whether images get smaller networks, and turns and shifts in place of crops."""
-    return min(input_shape[1:]) < SMALL_SIDE
+    """Whether inputs are images that get smaller networks, and others of `AUTOMATIC`."""
+    return len(input_shape) == 3 and min(input_shape[1:]) < SMALL_SIDE
 
 
 def automatic_network(input_shape: tuple[int, ...]) -> str:
@@ -382,6 +403,7 @@ class ImageAugmentation:
     crop_aspect: tuple[float, float]
     degrees: float
     shift: float
+    shear: float
     horizontal_flip: bool
     brightness: float
     contrast: float
@@ -396,6 +418,7 @@ class ImageAugmentation:
             aspect=self.crop_aspect,
             degrees=self.degrees,
             shift=self.shift,
+            shear=self.shear,
             horizontal_flip=0.5 * self.horizontal_flip,
         )
         x = color_jitter(x, self.brightness, self.contrast, self.saturation, self.hue)
@@ -456,8 +479,10 @@ class DCCS(IncrementalMixin, DeepClusterer):
         instead.
     hidden_sizes : tuple of int, default=(500, 500, 2000)
         Sizes of the layers of "mlp".
-    n_style : int, default=50
-        Size of the style part :math:`z_s`; may be 0.
+    n_style : "auto" or int, default="auto"
+        Size of the style part :math:`z_s`; may be 0. "auto" is 50, but 10 for images below 16
+        pixels a side: more would hold what tells such images apart, and leave nothing to the
+        categories.
     sigma : float, default=0.1
         Standard deviation :math:`\sigma` of the style in the prior.
     information : {"discriminator", "decoder"}, default="discriminator"
@@ -494,13 +519,17 @@ class DCCS(IncrementalMixin, DeepClusterer):
         leave some five pixels.
     crop_aspect : (float, float), default=(3/4, 4/3)
         Smallest and largest width of a crop by its height.
-    degrees, shift : "auto" or float, default="auto"
-        Largest turn, in degrees, and largest shift, as a share of the side, either way. "auto" is
-        none, but 10 degrees and 0.1 below 16 pixels a side, in place of crops.
+    degrees, shift, shear : "auto" or float, default="auto"
+        Largest turn, in degrees, largest shift, as a share of the side, and largest shear, in
+        pixels across for a pixel down, either way. "auto" is none, but 15 degrees, 0.1 and 0.2
+        below 16 pixels a side, in place of crops.
     horizontal_flip : bool, default=False
         Whether half of the images are mirrored. It suits photographs and clothes, not writing.
-    brightness, contrast, saturation : float, default=0.4
-        They are changed by factors from 1 minus to 1 plus this number.
+    brightness, contrast : "auto" or float, default="auto"
+        They are changed by factors from 1 minus to 1 plus this number. "auto" is 0.4, but 0 below
+        16 pixels a side.
+    saturation : float, default=0.4
+        The same, of the colours.
     hue : float, default=0.125
         Largest turn of the colours, as a share of the circle.
     channel_shuffle : bool, default=True
@@ -514,6 +543,12 @@ class DCCS(IncrementalMixin, DeepClusterer):
         mean over `patience` epochs falls by less than this share. 0 takes all epochs.
     patience : int, default=10
         Epochs over which the estimate is smoothed and compared.
+    n_init : "auto" or int, default="auto"
+        Number of starts from different random weights: each is trained for `init_epochs`, and the
+        one with the smallest :math:`L_{Aug}` over the last third of these goes on. "auto" is 1, but
+        3 for images below 16 pixels a side. Without distortions there is always one.
+    init_epochs : int, default=15
+        Epochs of a start, where there are several.
     image_shape : tuple of int or None, default=None
         How a row of a two-dimensional X unfolds: ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. None:
         rows are feature vectors.
@@ -523,7 +558,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
         stretched to [-1, 1] for the encoder. None leaves all as it is; "auto" augmentation expects
         images in [0, 1].
     max_epochs : int, default=50
-        Bound of the epochs. An epoch has each row once in an encoder's step.
+        Bound of the epochs of the run, which come after those of the starts. An epoch has each row
+        once in an encoder's step.
     max_time : float or None, default=None
         Seconds after which `fit` ends with what it has.
     warm_start : bool, default=False
@@ -565,12 +601,13 @@ class DCCS(IncrementalMixin, DeepClusterer):
     net_ : skorch.NeuralNet
         The trained net; ``net_.module_`` is the encoder, ``net_.critic_`` the critic.
     n_iter_ : int
-        Epochs.
+        Epochs of the run, without those of the starts.
     history_ : list of dict
-        A row an epoch: "epoch", "phase", the terms of the objective ("loss", "adversarial",
-        "augmentation", "mutual_information" or "reconstruction"), "wasserstein", the critic's
-        estimate of the distance from the prior, which tells of progress without labels,
-        "gradient_penalty" and "seconds".
+        A row an epoch: "epoch", "phase" ("start" or "clustering"), the terms of the objective
+        ("loss", "adversarial", "augmentation", "mutual_information" or "reconstruction"),
+        "wasserstein", the critic's estimate of the distance from the prior, which tells of progress
+        without labels, "gradient_penalty" and "seconds"; at the end of a start "invariance", by
+        which starts are compared.
     n_features_in_ : int
         Numbers in a row.
     feature_names_in_ : ndarray of str
@@ -611,7 +648,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
         *,
         network="auto",
         hidden_sizes=(500, 500, 2000),
-        n_style=50,
+        n_style="auto",
         sigma=0.1,
         information="discriminator",
         beta_mi=0.5,
@@ -627,9 +664,10 @@ class DCCS(IncrementalMixin, DeepClusterer):
         crop_aspect=(3 / 4, 4 / 3),
         degrees="auto",
         shift="auto",
+        shear="auto",
         horizontal_flip=False,
-        brightness=0.4,
-        contrast=0.4,
+        brightness="auto",
+        contrast="auto",
         saturation=0.4,
         hue=0.125,
         channel_shuffle=True,
@@ -637,6 +675,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
         feature_dropout=0.0,
         tol=0.05,
         patience=10,
+        n_init="auto",
+        init_epochs=15,
         image_shape=None,
         scaling="auto",
         max_epochs=50,
@@ -672,6 +712,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
         self.crop_aspect = crop_aspect
         self.degrees = degrees
         self.shift = shift
+        self.shear = shear
         self.horizontal_flip = horizontal_flip
         self.brightness = brightness
         self.contrast = contrast
@@ -682,6 +723,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
         self.feature_dropout = feature_dropout
         self.tol = tol
         self.patience = patience
+        self.n_init = n_init
+        self.init_epochs = init_epochs
         self.image_shape = image_shape
         self.scaling = scaling
         self.max_epochs = max_epochs
@@ -785,6 +828,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
         large = is_image and automatic_network(input_shape) == "residual"
         return {
             "network": "conv" if large else "auto",
+            "n_init": 1,
             "max_epochs": math.ceil(QUICK_CYCLES / n_batches(n_samples, 64)),
             "max_time": QUICK_SECONDS,
         }
@@ -793,13 +837,17 @@ class DCCS(IncrementalMixin, DeepClusterer):
         check_sizes("hidden_sizes", self.hidden_sizes)
         if not says(self.critic_sizes, "auto"):
             check_sizes("critic_sizes", self.critic_sizes)
-        check_integer("n_style", self.n_style, minimum=0)
+        if not says(self.n_style, "auto"):
+            check_integer("n_style", self.n_style, minimum=0)
         check_integer("n_critic", self.n_critic, minimum=1)
         check_integer("patience", self.patience, minimum=1)
+        if not says(self.n_init, "auto"):
+            check_integer("n_init", self.n_init, minimum=1)
+        check_integer("init_epochs", self.init_epochs, minimum=0)
         check_real("sigma", self.sigma, exclusive=True)
         for name in ("beta_mi", "beta_reconstruction", "beta_aug", "beta_adv", "gradient_penalty"):
             check_real(name, getattr(self, name))
-        for name in ("brightness", "contrast", "saturation", "feature_noise"):
+        for name in ("saturation", "feature_noise"):
             check_real(name, getattr(self, name))
         check_real("hue", self.hue, maximum=0.5)
         for name in ("feature_dropout", "tol"):
@@ -813,9 +861,10 @@ class DCCS(IncrementalMixin, DeepClusterer):
         if not says(self.crop_area, "auto"):
             _check_range("crop_area", self.crop_area, maximum=1.0)
         _check_range("crop_aspect", self.crop_aspect)
-        for name, most in (("degrees", 180.0), ("shift", 1.0)):
+        bounds = {"degrees": 180.0, "shift": 1.0, "shear": 1.0}
+        for name in (*bounds, "brightness", "contrast"):
             if not says(getattr(self, name), "auto"):
-                check_real(name, getattr(self, name), maximum=most)
+                check_real(name, getattr(self, name), maximum=bounds.get(name, np.inf))
 
     def _make_net(self, input_shape, n_samples, **common) -> DCCSNet:
         is_image = len(input_shape) == 3
@@ -823,11 +872,11 @@ class DCCS(IncrementalMixin, DeepClusterer):
         name = automatic_network(input_shape) if self.network == "auto" else self.network
         if name in ("conv", "residual"):
             check_image("network", name, input_shape)
-        is_small = is_image and is_small_image(input_shape)
+        n_style = self._automatic_value("n_style", input_shape)
         trunk = self.network
         if not callable(trunk):
             trunk = {
-                "conv": partial(ConvEncoder, **SMALL_CONV) if is_small else ConvEncoder,
+                "conv": partial(ConvEncoder, **SMALL_CONV if is_small_image(input_shape) else {}),
                 "residual": ResidualEncoder,
                 "mlp": partial(MLPEncoder, hidden=tuple(self.hidden_sizes)),
             }[name]
@@ -836,19 +885,19 @@ class DCCS(IncrementalMixin, DeepClusterer):
             trunk,
             input_shape,
             n_clusters=self.n_clusters,
-            n_style=self.n_style,
+            n_style=n_style,
             color=color,
             stretch=self.scaling == "auto",
         )
-        critic_sizes = self.critic_sizes
-        if critic_sizes == "auto":
-            critic_sizes = SMALL_CRITIC_SIZES if is_small else CRITIC_SIZES
+        critic_sizes = self._automatic_value("critic_sizes", input_shape)
         decodes = self.information == "decoder"
+        augment = self._augment(input_shape)
+        distorts = augment is not None and self.beta_aug > 0
         return DCCSNet(
             build,
             decoder=self._decoder(input_shape, name) if decodes else None,
             n_clusters=self.n_clusters,
-            n_style=self.n_style,
+            n_style=n_style,
             sigma=float(self.sigma),
             information_weight=float(self.beta_reconstruction if decodes else self.beta_mi),
             beta_aug=float(self.beta_aug),
@@ -858,9 +907,12 @@ class DCCS(IncrementalMixin, DeepClusterer):
             critic_sizes=tuple(critic_sizes),
             tol=float(self.tol),
             patience=self.patience,
+            # Distortions are what starts are compared by
+            n_init=self._automatic_value("n_init", input_shape) if distorts else 1,
+            init_epochs=self.init_epochs,
             max_epochs=self.max_epochs,
             learning_rate=float(self.learning_rate),  # a NumPy float cannot be checkpointed
-            augment=self._augment(input_shape),
+            augment=augment,
             **common,
         )
 
@@ -878,31 +930,28 @@ class DCCS(IncrementalMixin, DeepClusterer):
         if len(input_shape) == 1:
             columns = (0.0, 1.0) if self.scaling == "auto" else None
             return FeatureAugmentation(self.feature_noise, self.feature_dropout, columns)
-        is_small = is_small_image(input_shape)
-        automatic = {
-            "crop_area": (1.0, 1.0) if is_small else CROP_AREA,
-            "degrees": SMALL_DEGREES if is_small else 0.0,
-            "shift": SMALL_SHIFT if is_small else 0.0,
-        }
-        crop_area, degrees, shift = (
-            auto if getattr(self, name) == "auto" else getattr(self, name)
-            for name, auto in automatic.items()
-        )
+        chosen = {name: self._automatic_value(name, input_shape) for name in AUTOMATIC}
         return ImageAugmentation(
-            tuple(crop_area),
+            tuple(chosen["crop_area"]),
             tuple(self.crop_aspect),
-            float(degrees),
-            float(shift),
+            float(chosen["degrees"]),
+            float(chosen["shift"]),
+            float(chosen["shear"]),
             bool(self.horizontal_flip),
-            self.brightness,
-            self.contrast,
+            chosen["brightness"],
+            chosen["contrast"],
             self.saturation,
             self.hue,
             bool(self.channel_shuffle),
         )
 
+    def _automatic_value(self, name: str, input_shape: tuple[int, ...]):
+        """Return a parameter's value, which "auto" leaves to the shape of an input."""
+        value = getattr(self, name)
+        return AUTOMATIC[name][is_small_image(input_shape)] if says(value, "auto") else value
+
     def _collect(self) -> None:
-        self._embedding_dim = self.n_clusters + self.n_style
+        self._embedding_dim = self.n_clusters + self.net_.n_style
         if not hasattr(self.net_, "prior_value_"):
             self.net_.prior_value_ = self.net_.value_of_prior()
 

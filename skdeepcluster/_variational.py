@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer, _draw_seed
 from skdeepcluster._incremental import IncrementalMixin
 from skdeepcluster._layout import value_range
-from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
+from skdeepcluster._training import START, Batch, StartingNet
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._sampling import center, sample_mean
 from skdeepcluster._validation import (
@@ -39,8 +40,6 @@ from skdeepcluster.objectives import (
 
 #: Numbers in a row from which on the MLP is the larger one.
 LARGE_INPUT = 256
-
-START = "start"
 
 #: Steps, about, of a start.
 START_STEPS = 200
@@ -97,7 +96,7 @@ class Posterior(NamedTuple):
         return Posterior(*a), Posterior(*b)
 
 
-class VariationalGMMNet(ClusteringNet):
+class VariationalGMMNet(StartingNet):
     """The training side of :class:`VariationalGMMClustering`; see there for the parameters."""
 
     def __init__(
@@ -136,12 +135,10 @@ class VariationalGMMNet(ClusteringNet):
         self.init_steps = init_steps
         super().__init__(module, max_epochs=max_epochs, lr=learning_rate, **kwargs)
 
-    def initialize_module(self):
+    def fresh_modules(self) -> dict[str, nn.Module]:
         """Build encoder and decoder and, for their features, the latent side."""
-        super().initialize_module()
-        self.best_ = None  # the best start so far: its information and its weights
-        self.latent_ = self._make_latent(self.module_)
-        return self
+        module = self.initialized_instance(self.module, self.get_params_for("module"))
+        return {"module": module, "latent": self._make_latent(module)}
 
     def _make_latent(self, module) -> MixtureLatent:
         sizes = self._check_module(module)
@@ -223,36 +220,20 @@ class VariationalGMMNet(ClusteringNet):
 
     # ------------------------------------------------------------------ training
 
-    def phases(self) -> list[Phase]:
-        """Several short starts, if asked for, and the run from the best of them."""
-        starts = range(self.n_init) if self.n_init > 1 and self.init_epochs > 0 else ()
-        return [
-            *(Phase(START, self.init_epochs, stage=i) for i in starts),
-            Phase(CLUSTERING, self.max_epochs),
-        ]
-
     def configure_phase(self) -> None:
         """Make Adam, for encoder, decoder and latent side alike."""
         parameters = [*self.module_.parameters(), *self.latent_.parameters()]
         self.optimizer_ = torch.optim.Adam(parameters, lr=self.lr, fused=True)
 
     def begin_phase(self) -> None:
-        """Draw weights for a start; take those of the best one for the run."""
+        """Center the encoder, and begin a start or the run."""
         if self.phase_ is self.phases_[0] and not self.warm_:
             center(self.module_, sample_mean(self.source_))
-        if self.phase_.name == START and self.phase_.stage > 0 and self.stopped_by_ is None:
-            module = self.initialized_instance(self.module, self.get_params_for("module"))
-            weights = module.state_dict()
-            if "row_mean" in weights:
-                weights["row_mean"] = self.module_.row_mean
-            self._set_weights([weights, self._make_latent(module).state_dict()])
-        elif self.phase_.name == CLUSTERING and self.best_ is not None:
-            self._set_weights(self.best_["weights"])
-            self.best_ = None
-
-    def _set_weights(self, weights: list[dict]) -> None:
-        for module, state in zip((self.module_, self.latent_), weights, strict=True):
-            module.load_state_dict(state)
+        row_mean = getattr(self.module_, "row_mean", None)
+        row_mean = None if row_mean is None else row_mean.clone()
+        super().begin_phase()
+        if row_mean is not None:  # what was drawn anew has none
+            self.module_.row_mean.copy_(row_mean)
 
     def begin_epoch(self) -> None:
         """Read the schedules."""
@@ -320,19 +301,13 @@ class VariationalGMMNet(ClusteringNet):
         }
 
     def end_epoch(self, means: dict[str, float]) -> dict:
-        """Weights of the epoch. A start that ends here is kept if none was better."""
+        """Weights of the epoch, and what a start that ends here has come to."""
         row = {"lambda_recons": self.weights_["recons"], "lambda_aug": self.weights_["aug"]}
-        if self.phase_.name == START and self.phase_epoch_ + 1 == self.phase_.max_epochs:
-            row["information"] = self._information()
-            if self.best_ is None or row["information"] > self.best_["information"]:
-                weights = [
-                    {name: value.detach().clone() for name, value in module.state_dict().items()}
-                    for module in (self.module_, self.latent_)
-                ]
-                self.best_ = {"information": row["information"], "weights": weights}
-        return row
+        return row | super().end_epoch(means)
 
-    def _information(self) -> float:
+    start_measure = "information"
+
+    def rate_start(self, means: dict[str, float]) -> float:
         """Mutual information of rows and components, in nats.
 
         After a few steps it tells starts apart, where the loss tells how far the decoder has come:
@@ -349,15 +324,9 @@ class VariationalGMMNet(ClusteringNet):
 
     # ------------------------------------------------------------------ resuming
 
-    _transient = (*ClusteringNet._transient, "best_")
-
-    def method_state(self) -> dict:
-        """Return the best start so far."""
-        return {"best": self.best_}
-
     def load_method_state(self, state: dict) -> None:
-        """Restore it, and read the schedules of the epoch that goes on."""
-        self.best_ = state["best"]
+        """Restore the best start, and read the schedules of the epoch that goes on."""
+        super().load_method_state(state)
         self.begin_epoch()
 
 

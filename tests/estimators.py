@@ -17,6 +17,7 @@ QUICK = {
         critic_sizes=(32, 32),
         n_style=4,
         n_critic=2,
+        n_init=1,
         max_epochs=8,
         learning_rate=0.005,
         precision="float32",

@@ -25,6 +25,7 @@ SMALL = {
     "hidden_sizes": (32, 32),
     "critic_sizes": (32, 32),
     "n_style": 5,
+    "n_init": 1,
     "learning_rate": 0.003,
     "max_epochs": 10,
     "tol": 0,
@@ -457,6 +458,9 @@ def test_images_of_16_pixels_get_the_networks_of_28():
     assert (net.augment.crop_area, net.augment.degrees, net.augment.shift) == ((0.4, 1.0), 0, 0)
     assert model.transform(X).shape == (40, 53)
     assert_array_equal(model.predict(X), model.labels_)
+    small = DCCS(3, max_epochs=0, random_state=0).fit(X[:, 4:12, 4:12])
+    assert small.transform(X[:, :8, :8]).shape == (40, 13)
+    assert len(small.get_feature_names_out()) == 13
 
 
 @pytest.mark.parametrize(
@@ -466,6 +470,9 @@ def test_images_of_16_pixels_get_the_networks_of_28():
         ("crop_area", ValueError, "crop_area must be a pair of numbers, got array"),
         ("degrees", TypeError, "degrees must be a number, got array"),
         ("shift", TypeError, "shift must be a number, got array"),
+        ("shear", TypeError, "shear must be a number, got array"),
+        ("contrast", TypeError, "contrast must be a number, got array"),
+        ("n_style", TypeError, "n_style must be an int, got array"),
     ],
 )
 def test_arrays_for_what_may_be_auto_are_refused(digits, name, error, message):
@@ -516,7 +523,7 @@ def test_augmentation_sees_scaled_images_in_colour_and_only_in_training():
 
 
 #: Nothing is distorted but what is named beside.
-NOTHING = dict(crop_area=(1.0, 1.0), degrees=0, shift=0, channel_shuffle=False)
+NOTHING = dict(crop_area=(1.0, 1.0), degrees=0, shift=0, shear=0, channel_shuffle=False)
 NOTHING |= dict(brightness=0, contrast=0, saturation=0, hue=0)
 
 
@@ -537,6 +544,7 @@ def test_the_augmentation_does_what_its_parameters_say():
         {"crop_area": (0.4, 0.8)},
         {"degrees": 30},
         {"shift": 0.2},
+        {"shear": 0.3},
         {"brightness": 0.4},
         {"contrast": 0.4},
         {"saturation": 0.4},
@@ -545,9 +553,10 @@ def test_the_augmentation_does_what_its_parameters_say():
     ):
         assert not np.allclose(distorted(**params), x, atol=1e-2)
     small, large = DCCS()._augment((1, 8, 8)), DCCS()._augment((1, 28, 28))
-    assert (small.crop_area, small.degrees, small.shift) == ((1.0, 1.0), 10, 0.1)
-    assert (large.degrees, large.shift) == (0, 0)
-    assert DCCS()._augment((1, 28, 28)).crop_area == (0.4, 1.0)
+    assert (small.crop_area, small.degrees, small.shift) == ((1.0, 1.0), 15, 0.1)
+    assert (small.shear, small.brightness, small.contrast) == (0.2, 0, 0)
+    assert (large.crop_area, large.degrees, large.shift) == ((0.4, 1.0), 0, 0)
+    assert (large.shear, large.brightness, large.contrast) == (0, 0.4, 0.4)
     assert DCCS(crop_area=[0.5, 0.6])._augment((1, 28, 28)).crop_area == (0.5, 0.6)
     table = torch.zeros(500, 6)
     noisy = DCCS(3, feature_noise=0.3, feature_dropout=0.0)._augment((6,))(table)

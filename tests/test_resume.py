@@ -62,7 +62,7 @@ MMDC = {"method": "MMDC", "n_clusters": 4, "max_epochs": 4, "batch_size": 25, "r
 MMDC |= {"precision": "float32", "image_shape": (8, 8), "network": small_trunk}
 DCCS = {"method": "DCCS", "n_clusters": 4, "max_epochs": 4, "batch_size": 25, "random_state": 0}
 DCCS |= {"precision": "float32", "hidden_sizes": (16,), "critic_sizes": (12,), "n_style": 3}
-DCCS |= {"learning_rate": 0.003, "tol": 0}
+DCCS |= {"learning_rate": 0.003, "tol": 0, "n_init": 1}
 MIXTURE = {"method": "VariationalGMMClustering", "n_clusters": 4, "max_epochs": 3}
 MIXTURE |= {"batch_size": 25, "random_state": 0, "precision": "float32", "hidden_sizes": (16,)}
 MIXTURE |= {"embedding_dim": 3, "n_init": 1, "image_shape": (8, 8)}
@@ -88,6 +88,7 @@ VARIANTS = {
     "MMDC variance": {**MMDC, "targets": "random", "sigma": 0.01, "refine_after": 3},
     "MMDC uniform": {**MMDC, "targets": "uniform", "precision": "bfloat16"},
     "mixture": MIXTURE,
+    "dccs starts": {**DCCS, "image_shape": (8, 8), "network": "mlp", "n_init": 2, "init_epochs": 2},
     "mixture starts": {**MIXTURE, "n_init": 2, "init_epochs": 1, "lambda_aug": ((0, 0.1), (2, 1))},
     "mixture mass": {**MIXTURE, "posterior_mass": 0.9, "precision": "bfloat16"},
     "DCCS": DCCS,

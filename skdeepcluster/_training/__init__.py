@@ -6,5 +6,15 @@ that two methods need stands here once.
 
 from skdeepcluster._training._data import Batch, Preprocessor, TensorSource
 from skdeepcluster._training._net import CLUSTERING, ClusteringNet, Phase
+from skdeepcluster._training._starts import START, StartingNet
 
-__all__ = ["CLUSTERING", "Batch", "ClusteringNet", "Phase", "Preprocessor", "TensorSource"]
+__all__ = [
+    "CLUSTERING",
+    "START",
+    "Batch",
+    "ClusteringNet",
+    "Phase",
+    "Preprocessor",
+    "StartingNet",
+    "TensorSource",
+]
