@@ -18,14 +18,6 @@ def statdec_table(name, content):
                    epochs=row.get("epochs"))  # fmt: skip
 
 
-def dccs_digits(name, content):
-    for row in content["rows"]:
-        setting, _, changed = row["method"].partition(" ")
-        yield dict(setting=setting, data="digits", seed=row["seed"], scores=_scores(row),
-                   changed=", ".join(changed.split()), seconds=row.get("seconds"),
-                   cpu_s=row.get("cpu_seconds"), epochs=row.get("epochs"))  # fmt: skip
-
-
 def mmdc_table(name, content):
     """``mmdc_DATA`` and ``mmdc_DATA_2_epochs``."""
     data, *changed = name.removeprefix("mmdc_").split("_", 1)
@@ -55,7 +47,6 @@ def vgmm_toy(name, content):
 RUNS = {
     "statdec_*_split.json": statdec_table,
     "statdec_*_joined.json": statdec_table,
-    "dccs_digits.json": dccs_digits,
     "mmdc_[!s]*.json": mmdc_table,
     "vgmm_toy.json": vgmm_toy,
 }

@@ -416,6 +416,55 @@ def test_tol_ends_training(blobs):
     assert model.net_.converged_
 
 
+# ------------------------------------------------------------------ starts
+
+
+class Heads(Callback):
+    """The encoder's and the critic's last weights after each epoch."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.weights = []
+
+    def on_epoch_end(self, net, **kwargs):
+        modules = net.module_.head, net.critic_.layers[-1]
+        self.weights.append([m.weight.detach().numpy().copy() for m in modules])
+
+
+STARTS = SMALL | {"n_init": 3, "init_epochs": 4, "max_epochs": 0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_start_that_distortions_change_least_goes_on(blobs, seed):
+    heads = Heads()
+    model = DCCS(4, **STARTS | {"random_state": seed, "callbacks": [heads]}).fit(blobs[0])
+    history = model.history_
+    assert [row["phase"] for row in history] == ["start"] * 12
+    assert [row["epoch"] for row in history if "invariance" in row] == [4, 8, 12]
+    loss = np.array([row["augmentation"] for row in history]).reshape(3, 4)[:, 2:].mean(axis=1)
+    assert_allclose([history[i]["invariance"] for i in (3, 7, 11)], -loss, rtol=1e-12)
+    best = heads.weights[4 * loss.argmin() + 3]
+    assert_array_equal(model.net_.module_.head.weight.detach(), best[0])
+    assert_array_equal(model.net_.critic_.layers[-1].weight.detach(), best[1])
+    assert model.n_iter_ == 0
+
+
+@pytest.mark.parametrize("without", [{"beta_aug": 0}, {"augmentation": None}])
+def test_without_distortions_there_is_one_start(blobs, without):
+    model = DCCS(4, **STARTS | without | {"max_epochs": 1}).fit(blobs[0])
+    assert [row["phase"] for row in model.history_] == ["clustering"]
+
+
+def test_the_estimates_of_starts_are_what_the_run_has_come_down_from(blobs):
+    # Of this seed, because the estimates of the run alone would not have ended it.
+    params = STARTS | {"n_init": 2, "init_epochs": 30, "max_epochs": 60, "learning_rate": 1e-3}
+    model = DCCS(4, **params | {"tol": 1.0, "patience": 2}).fit(blobs[0])
+    estimates = [row["wasserstein"] for row in model.history_]
+    run = estimates[60:]
+    assert len(run) == model.n_iter_ == 4  # twice the patience
+    assert has_converged(estimates, 1.0, 2)
+    assert not has_converged(run, 1.0, 2)
+
+
 # ------------------------------------------------------------------ networks
 
 

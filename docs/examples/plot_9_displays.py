@@ -36,7 +36,7 @@ from skdeepcluster.inspection import (
 
 digits = load_digits()
 images = digits.images  # (1797, 8, 8)
-quick = {"max_epochs": 15, "n_critic": 2, "learning_rate": 0.001, "tol": 0}
+quick = {"max_epochs": 15, "n_critic": 2, "n_init": 1, "tol": 0}
 curve = ScoreCurve(digits.target)
 model = DCCS(n_clusters=10, callbacks=[curve], random_state=0, **quick).fit(images)
 
