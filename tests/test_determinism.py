@@ -16,15 +16,19 @@ from estimators import QUICK, blobs, every_estimator, quick, unconverged
 from joblib import Parallel, delayed, parallel_config
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.datasets import make_blobs
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
 from skdeepcluster._training._seeding import check_deterministic, deterministic_operations
+from skdeepcluster.metrics import acc_scorer, ari_scorer, nmi_scorer
 
 pytestmark = unconverged
 
 #: Groups that overlap, so that each step counts.
 X = blobs(96) + np.random.default_rng(1).normal(scale=4, size=(96, 4))
+
+LABELS = make_blobs(96, 4, centers=3, random_state=0)[1]  # as `blobs` draws them
 
 METHODS = ("predict", "predict_proba", "transform", "score_samples")
 
@@ -35,6 +39,13 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def own_score(model, X, y=None):
+    return model.score(X)
+
+
+SCORERS = {"own": own_score, "acc": acc_scorer, "nmi": nmi_scorer, "ari": ari_scorer}
 
 
 def model_of(name):
@@ -98,13 +109,15 @@ def test_a_grid_search_in_one_process_and_in_two(name, processes):
     def search(n_jobs):
         grid = {"learning_rate": [0.001, 0.01]}
         return GridSearchCV(
-            model_of(name), grid, cv=2, n_jobs=n_jobs, refit=False, error_score="raise"
-        ).fit(X)
+            model_of(name), grid, scoring=SCORERS, cv=2, n_jobs=n_jobs, refit=False,
+            error_score="raise",
+        ).fit(X, LABELS)  # fmt: skip
 
-    one, two = search(1), search(2)
-    for split in ("split0_test_score", "split1_test_score"):  # to the last bit
-        assert_array_equal(two.cv_results_[split], one.cv_results_[split])
-    assert len(set(one.cv_results_["mean_test_score"])) == 2  # and they are not all the same
+    one, two = search(1).cv_results_, search(2).cv_results_
+    for scorer in SCORERS:
+        for split in (f"split0_test_{scorer}", f"split1_test_{scorer}"):  # to the last bit
+            assert_array_equal(two[split], one[split])
+    assert len(set(one["mean_test_own"])) == 2  # and they are not all the same
 
 
 def fit_and_answer(model, rows):

@@ -176,8 +176,7 @@ def test_rows_stand_alone_on_older_processors():
     code = (
         "from test_identities import *\n"
         "for name in QUICK:\n"
-        "    for sizes in SIZES.get(name, [{}]):\n"
-        "        check_rows_stand_alone(name, 64, sizes)\n"
+        "    check_rows_stand_alone(name, 64, SIZES.get(name, [{}])[-1])\n"
     )
     instructions = {
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
@@ -361,7 +360,8 @@ def test_in_a_pipeline(name):
     assert_array_equal(clone(pipeline).fit_predict(X), pipeline.predict(X))
 
 
-def check_grid_search(name, n_jobs):
+@every_estimator
+def test_grid_search(name):  # in several processes: test_determinism.py
     X, y = blobs(), blobs_labels()
     search = GridSearchCV(
         quick(name, n_clusters=3, random_state=0),
@@ -369,24 +369,11 @@ def check_grid_search(name, n_jobs):
         scoring=SCORERS,
         refit="acc",
         cv=2,
-        n_jobs=n_jobs,
         error_score="raise",
     ).fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_nmi"]).all()
     assert search.best_score_ == search.cv_results_["mean_test_acc"].max() > 0.6
     assert_array_equal(search.predict(X), search.best_estimator_.labels_)
-    return search.cv_results_["mean_test_ari"]
-
-
-@every_estimator
-def test_grid_search(name):
-    check_grid_search(name, n_jobs=None)
-
-
-def test_grid_search_in_processes(monkeypatch):
-    # The processes do not have this one's filters. The other methods: test_determinism.py
-    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
-    check_grid_search("StatDEC", n_jobs=2)
 
 
 @every_estimator
