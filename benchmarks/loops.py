@@ -126,14 +126,14 @@ class DCCSLoop(Loop):
     """Algorithm 1, with an encoder pass for each of the four critic steps."""
 
     images_per_row = 5  # what the encoder sees for a row, critic steps included
-    n_critic, sigma, n_style = 4, 0.1, 50
+    n_critic, sigma = 4, 0.1
 
     def build(self, net):
         self.encoder, self.critic, self.judge = net.module_, net.critic_, net.discriminator_
         self.modules = (self.encoder, self.critic, self.judge)
         self.optimizer = self.adam(self.encoder, self.judge, betas=(0.5, 0.9))
         self.critic_optimizer = self.adam(self.critic, betas=(0.5, 0.9))
-        self.augment, self.k = net.augment, net.n_clusters
+        self.augment, self.k, self.n_style = net.augment, net.n_clusters, net.n_style
 
     def encode(self, x):
         with self.autocast():

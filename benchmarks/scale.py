@@ -33,7 +33,7 @@ FACTORS = {
 #: One epoch of each phase.
 BRIEF = {
     "StatDEC": {"layerwise_epochs": 1, "pretrain_epochs": 1, "tol": 0},
-    "DCCS": {"tol": 0},
+    "DCCS": {"tol": 0, "n_init": 1},
     "VariationalGMMClustering": {"n_init": 1},
     "MMDC": {"refine_after": None},
 }

@@ -37,7 +37,7 @@ _STATDEC = {"layerwise_epochs": 0, "pretrain_epochs": 0, "tol": 0, "update_inter
 ONLY = {
     "StatDEC": _STATDEC,
     "IDEC": _STATDEC | SETTINGS["IDEC"].params,
-    "DCCS": {"tol": 0},
+    "DCCS": {"tol": 0, "n_init": 1},
     "VariationalGMMClustering": {"n_init": 1},
     "MMDC": {"refine_after": None},
 }
