@@ -641,8 +641,8 @@ def test_loops_by_hand_have_the_losses_of_the_package(method, monkeypatch):
             net.step_count_ += 1
             torch.manual_seed(step)
             losses.append((ours.item(), loop.step(index).item()))
-    # Sums of some thousand float32 numbers in another order: a rounding is 6e-8 of each. DCCS's is a
-    # difference of terms of about 1, and may come near zero.
+    # Sums of some thousand float32 numbers in another order: a rounding is 6e-8 of each. DCCS's is
+    # a difference of terms of about 1, and may come near zero.
     ours, by_hand = np.transpose(losses)
     np.testing.assert_allclose(by_hand, ours, rtol=1e-5, atol=1e-6)
     assert len(set(ours)) == 4
