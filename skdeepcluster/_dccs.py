@@ -564,7 +564,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
         Seconds after which `fit` ends with what it has.
     warm_start : bool, default=False
         Whether a further `fit` goes on with what was fitted: from its weights and without new
-        starts, with its scaling. Parameters that shape the networks must be as they were; others may change.
+        starts, with its scaling. Parameters that shape the networks must be as they were; others
+        may change.
     batch_size : int, default=64
         Rows in a step of the critic or the encoder, or all rows where there are fewer.
     learning_rate : float, default=0.001
