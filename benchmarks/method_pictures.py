@@ -39,7 +39,11 @@ def draw(page: Path) -> dict:
 
 def main() -> None:
     """Draw the pictures asked for, or all."""
-    pages = {page.stem: page for page in sorted((DOCS / "methods").glob("*.md"))}
+    pages = {
+        page.stem: page
+        for page in sorted((DOCS / "methods").glob("*.md"))
+        if page.name != "index.md"  # compares the methods, and has no example
+    }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(pages)}")
     parser.add_argument("--threads", type=int, default=1)
