@@ -11,19 +11,27 @@ from skdeepcluster.networks._whole_batch import batch_size
 Size = tuple[int, int]
 
 
-class BatchNorm(nn.BatchNorm2d):
+class _RunningWhereOne:
     """Batch normalisation that takes its running estimates where a batch has one value a channel.
 
     One value has no variance: torch raises an error there.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise maps of shape (n, C, H, W)."""
+        """Normalise maps of shape (n, C, H, W), or features of shape (n, C)."""
         if self.training and batch_size(x) * x[0].numel() == self.num_features:
             return nn.functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
         return super().forward(x)
+
+
+class BatchNorm(_RunningWhereOne, nn.BatchNorm2d):
+    """For maps."""
+
+
+class FeatureBatchNorm(_RunningWhereOne, nn.BatchNorm1d):
+    """For features."""
 
 
 class Conv2d(nn.Conv2d):

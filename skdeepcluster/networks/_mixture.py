@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster.networks._convolutions import FeatureBatchNorm
 from skdeepcluster.networks._precision import full_precision
 
 #: Least variance of the posterior and of the prior.
@@ -23,7 +24,7 @@ class MixtureLatent(nn.Module):
 
     .. math::
 
-        q(k|x) &= \mathrm{softmax}(A h), \\
+        q(k|x) &= \mathrm{softmax}(A h) \text{ or } \mathrm{softmax}(A \, \mathrm{BN}(h)), \\
         q(z|x,k) &= \mathcal{N}(\mu_\psi(h', e_k), \mathrm{diag}\, \sigma_\psi^2(h', e_k)), \\
         p(z|k) &= \mathcal{N}(\mu_\beta(e_k), \mathrm{diag}\, \sigma_\beta^2(e_k))
 
@@ -49,6 +50,9 @@ class MixtureLatent(nn.Module):
         Standard deviation of the priors' means before training.
     distinction : float, default=0.3
         Standard deviation of the components' vectors in the posterior before training.
+    batch_norm : bool, default=False
+        Whether q(k|x) has the features normalised over the batch, without a scale or shift of their
+        own.
 
     References
     ----------
@@ -79,11 +83,15 @@ class MixtureLatent(nn.Module):
         negative_slope: float = 0.0,
         spread: float = 1.0,
         distinction: float = 0.3,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         self.n_clusters = n_clusters
         self.embedding_dim = embedding_dim
         self.negative_slope = negative_slope
+        self.norm = None
+        if batch_norm:
+            self.norm = FeatureBatchNorm(assignment_features, affine=False)
         self.assignment = nn.Linear(assignment_features, n_clusters)
         self.features = nn.Linear(posterior_features, posterior_sizes[0])
         self.component = nn.Parameter(torch.randn(n_clusters, posterior_sizes[0]) * distinction)
@@ -114,7 +122,10 @@ class MixtureLatent(nn.Module):
         """Return log q(k|x) of shape (n, K) for features (n, assignment_features), float32."""
         # Small, and what everything hangs on: not in bfloat16.
         with full_precision(h.device):
-            return self.assignment(h.float()).log_softmax(dim=1)
+            h = h.float()
+            if self.norm is not None:
+                h = self.norm(h)
+            return self.assignment(h).log_softmax(dim=1)
 
     def project(self, h: Tensor) -> Tensor:
         """Do what does not depend on k: (n, posterior_features) to (n, posterior_sizes[0])."""
