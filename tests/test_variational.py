@@ -163,8 +163,9 @@ def float64_model(net, x):
         return np.logaddexp(0, v)
 
     x = x - module["row_mean"].ravel()
-    logits = layers(x, "assignment", module, 2) @ latent["assignment.weight"].T
-    logits += latent["assignment.bias"]
+    h = layers(x, "assignment", module, 2)
+    h = (h - latent["norm.running_mean"]) / np.sqrt(latent["norm.running_var"] + 1e-5)
+    logits = h @ latent["assignment.weight"].T + latent["assignment.bias"]
     q = np.exp(logits - logits.max(axis=1, keepdims=True))
     q /= q.sum(axis=1, keepdims=True)
     h = layers(x, "posterior", module, 1) @ latent["features.weight"].T + latent["features.bias"]
@@ -239,6 +240,7 @@ def loss_parts(net, x, n=400, **changed):
     for name, value in changed.items():
         setattr(net, name, value)
     net.module_.eval()
+    net.latent_.eval()
     with torch.no_grad():
         rows = [net._objective(x, None, 1.0, 0.0) for _ in range(n)]
     losses = np.array([row["loss"].item() for row in rows])
