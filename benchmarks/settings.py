@@ -76,15 +76,15 @@ _VGMM = {
     },
     "VGMM paper, L2": {"aug_weights": (1.0, 0.0)},
     "VGMM paper, W2": {"aug_weights": (0.0, 1.0)},
-    # With lambda_recons=1 from the start, z tells nothing of a point
+    # With lambda_recons=1 from the start, z may tell nothing of a point
     "VGMM toy": {
         "network": "toy",
         "learning_rate": 0.005,
         "batch_size": 100,
-        "lambda_recons": [[0, 2.0], [10, 1.0]],  # as a file of results has it
+        "lambda_recons": [[0, 1.5], [20, 0.8]],  # as a file of results has it
         "n_init": 4,
         "init_epochs": 10,
-        "max_epochs": 200,
+        "max_epochs": 120,
         "precision": "float32",
     },
 }

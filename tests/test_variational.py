@@ -730,7 +730,6 @@ def test_mixed_components_are_no_mixed_means_where_the_prior_has_hidden_layers()
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="0.946, 0.885, 0.978 with seeds 0, 1, 2")
 def test_samples_of_digits_come_from_the_cluster_asked_for():
     from sklearn.datasets import load_digits
 
@@ -938,7 +937,6 @@ def test_ten_thousand_steps_at_ten_times_the_learning_rate(hidden_sizes):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="five seeds had 0.92 to 0.98, 0.940 in the mean")
 def test_arcs_of_circles_are_found():
     X, y = make_circle_arcs(random_state=0)
     params = parameters("VGMM toy", "circle_arcs")
