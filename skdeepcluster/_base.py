@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -82,6 +82,9 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     #: Which of `max_epochs`, `batch_size` and `learning_rate` may be "auto"; the net then has the
     #: number.
     _automatic: tuple[str, ...] = ()
+
+    #: What models were like that were saved before a parameter was there.
+    _before: ClassVar[dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ scikit-learn's methods
 

@@ -193,7 +193,8 @@ def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], para
     missing = set(description["left_out"]) - set(params)
     if missing:
         raise ValueError(f"pass {', '.join(sorted(missing))} to load: functions are not saved.")
-    estimator = estimators[name](**{**_tuples(description["params"]), **params})
+    cls = estimators[name]
+    estimator = cls(**{**cls._before, **_tuples(description["params"]), **params})
     estimator._check_parameters()
     input_shape = tuple(description["input_shape"])
     n_features = math.prod(input_shape)

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -530,6 +530,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
     """
 
     _networks = ("auto", "mlp", "conv", "faces", "toy")
+    _before: ClassVar = {"batch_norm": False}
 
     def __init__(
         self,

@@ -53,6 +53,12 @@ def test_models_of_every_version_are_opened(path, tmp_path):
     assert_array_equal(skdeepcluster.load(tmp_path / "again").predict(X), model.labels_)
 
 
+def test_a_parameter_that_came_later_is_what_the_model_was_like():
+    (path,) = (p for p in FIXTURES if p.name == "VariationalGMMClustering.safetensors")
+    assert "batch_norm" not in contents(path)[0]["params"]
+    assert skdeepcluster.load(path).batch_norm is False
+
+
 # ------------------------------------------------------------------ what a file may hold
 
 
