@@ -7,6 +7,7 @@ import socket
 import time
 import warnings
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -611,6 +612,10 @@ def _process(rank, size, port, name, directory):
         loss=[row["reconstruction" if name == "StatDEC" else "loss"] for row in model.history_],
     )
     torch.distributed.destroy_process_group()
+    # A thread of it that is left may abort the process while Python shuts down.
+    names = [(task / "comm").read_text() for task in Path("/proc/self/task").glob("*")]
+    left = [name for name in names if "gloo" in name]
+    assert not left, f"threads of the group are left: {left}"
 
 
 SMALL_RUN = {"max_epochs": 1}

@@ -11,6 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+if distributed.is_available():
+    # PyTorch imports it with the first optimiser. The defaults of its functions hold the group of
+    # processes that exists then, whose threads outlive `destroy_process_group` and, at times, abort
+    # the program at its end; imported before there is a group they hold none.
+    import torch.distributed.nn
+
 #: How long processes wait for each other: one may be placing centres by k-means meanwhile, which
 #: takes longer on many rows than the ten minutes that NCCL waits unasked.
 PATIENCE = timedelta(days=1)
