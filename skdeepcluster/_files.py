@@ -1,14 +1,65 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and arrays from files that may be damaged."""
 
+import errno
 import os
 import time
+import tokenize
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import numpy as np
 
 #: Seconds after which nobody is writing a partial file any more: the process that was has died.
 ABANDONED = 24 * 60 * 60.0
+
+#: What NumPy and the archive beneath it raise where bytes are not what they should be, or are
+#: packed in an unknown way or with a password.
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@contextmanager
+def numpy_file(path: Path) -> Iterator[np.ndarray | np.lib.npyio.NpzFile]:
+    """Open an .npy or .npz file, without pickles, so that nothing in it can run.
+
+    Parameters
+    ----------
+    path : Path
+
+    Yields
+    ------
+    ndarray or NpzFile
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, or not of this kind; also where an array is read from what is yielded.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        # Opened here, since NumPy leaves a damaged file open.
+        with open(path, "rb") as stream:
+            yield np.load(stream, allow_pickle=False)
+    except (*_DAMAGED, OSError) as error:
+        # A place before the file's beginning, from a damaged index, is no failure of the disk.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise ValueError(f"{path} is no file of plain arrays ({error}).") from error
 
 
 def write_whole(path: Path, parts: Iterable[bytes], *, keep: bool = True) -> None:

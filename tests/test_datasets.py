@@ -111,8 +111,10 @@ def test_all_kinds_of_rows():
     rows = make_long_tailed(frame, pd.Series(y), 5, random_state=0)[0]
     assert isinstance(rows, pd.DataFrame)
     assert_array_equal(rows, expected)
-    sparse = make_long_tailed(scipy.sparse.csr_array(X), y, 5, random_state=0)[0]
-    assert_array_equal(sparse.toarray(), expected)
+    for kind in ("csr", "csc", "coo", "bsr", "dia", "dok", "lil"):
+        sparse = make_long_tailed(scipy.sparse.csr_array(X).asformat(kind), y, 5, random_state=0)[0]
+        assert sparse.format == kind
+        assert_array_equal(sparse.toarray(), expected)
     assert_array_equal(make_long_tailed(X.tolist(), y.tolist(), 5, random_state=0)[0], expected)
     images = np.zeros((20, 4, 4, 3), np.uint8)
     assert make_long_tailed(images, y, 5, random_state=0)[0].shape == (12, 4, 4, 3)
@@ -237,7 +239,7 @@ def test_unknown_names_and_damaged_files(tmp_path):
     with pytest.raises(ValueError, match=r"no file .*stl\.npz.*cifar10, fashion_mnist, mnist"):
         fetch("stl", tmp_path)
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 nothing")
-    with pytest.raises(ValueError, match=r"broken\.npz is not an \.npz file"):
+    with pytest.raises(ValueError, match=r"broken\.npz is no file of plain arrays"):
         fetch("broken", tmp_path)
     np.savez(tmp_path / "half.npz", data=np.zeros(3))
     with pytest.raises(ValueError, match=r"'data' and 'target', found \['data'\]"):
@@ -246,8 +248,31 @@ def test_unknown_names_and_damaged_files(tmp_path):
     with pytest.raises(ValueError, match="3 rows of data but 2 labels"):
         fetch("uneven", tmp_path)
     np.savez(tmp_path / "pickled.npz", data=np.array([{}], object), target=np.zeros(1))
-    with pytest.raises(ValueError, match=r"pickled\.npz is not an \.npz file of plain arrays"):
+    with pytest.raises(ValueError, match=r"pickled\.npz is no file of plain arrays"):
         fetch("pickled", tmp_path)
+    with open(tmp_path / "single.npz", "wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(ValueError, match=r"single\.npz is no file .* \(it is a single array\)"):
+        fetch("single", tmp_path)
+
+
+def test_a_wrong_byte_is_seen_or_does_no_harm(tmp_path):
+    data = np.arange(60, dtype=np.uint8).reshape(3, 4, 5)
+    np.savez_compressed(tmp_path / "whole.npz", data=data, target=np.arange(3))
+    content = (tmp_path / "whole.npz").read_bytes()
+    refused = 0
+    for place in range(len(content)):
+        wrong = bytearray(content)
+        wrong[place] ^= 0xFF
+        (tmp_path / "wrong.npz").write_bytes(wrong)
+        try:
+            found = fetch("wrong", tmp_path)
+        except ValueError as error:
+            assert "wrong.npz" in str(error)
+            refused += 1
+        else:
+            assert_array_equal(found.data, data)
+    assert refused > len(content) / 2
 
 
 # ------------------------------------------------------------------ folders of images
@@ -394,13 +419,15 @@ def test_alpha_shows_the_background(tmp_path):
 def test_wide_grey_is_scaled_not_clipped(tmp_path):
     ramp = np.linspace(0, 65535, 64).reshape(8, 8)
     Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / "a.png")
-    Image.fromarray(ramp.astype(np.int32)).save(tmp_path / "b.tiff")
+    Image.fromarray(ramp.astype(np.uint16)).save(tmp_path / "b.tiff")
+    Image.fromarray(ramp.astype(np.int32)).save(tmp_path / "c.pgm")
     for image in load_image_folder(tmp_path, 8, "L").data:
         np.testing.assert_allclose(image, ramp / 257, atol=0.51)
 
 
-def test_floats_of_unknown_range_are_unreadable(tmp_path):
-    Image.fromarray(np.ones((8, 8), np.float32)).save(tmp_path / "a.tiff")
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_numbers_of_unknown_range_are_unreadable(tmp_path, dtype):
+    Image.fromarray(np.ones((8, 8), dtype)).save(tmp_path / "a.tiff")
     with pytest.raises(ValueError, match=r"a\.tiff.*the range is not known"):
         load_image_folder(tmp_path, 8)
 

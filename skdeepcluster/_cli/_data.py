@@ -2,8 +2,6 @@
 
 import argparse
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +11,7 @@ from PIL import Image
 
 from skdeepcluster._cli._errors import UserError, say
 from skdeepcluster._cli._options import parameters
+from skdeepcluster._files import numpy_file
 from skdeepcluster._layout import unfolded_shapes
 from skdeepcluster.datasets import load_image_folder
 from skdeepcluster.datasets._images import _image_files
@@ -31,9 +30,6 @@ LABELS = ("label", "labels", "target", "class", "y")
 INDEX = "Unnamed: 0"
 
 SUFFIXES = (".npy", ".npz", ".csv", ".parquet")
-
-#: What reading an archive raises when it is damaged, packed in an unknown way, or has a password.
-DAMAGED = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 class Data(NamedTuple):
@@ -214,20 +210,16 @@ def read_arrays(
     UserError
         If it cannot be read.
     """
-    # Without pickles, nothing in the file can run. Opened here, since NumPy would leave a damaged
-    # file open.
     try:
-        with open(path, "rb") as stream:
-            content = np.load(stream, allow_pickle=False)
+        with numpy_file(path) as content:
             if isinstance(content, np.ndarray):
                 return Data(_checked(content, path), None), {}
-            with content:
-                name = _array_name(content.files, wanted, path)
-                X = _checked(content[name], path)
-                others = {key: content[key] for key in beside if key in content.files}
-                return Data(X, _filenames(content, len(X))), others
-    except (ValueError, EOFError, AttributeError, TypeError, *DAMAGED) as error:
-        raise UserError(f"{path} is no file of plain arrays ({error})") from error
+            name = _array_name(content.files, wanted, path)
+            X = _checked(content[name], path)
+            others = {key: content[key] for key in beside if key in content.files}
+            return Data(X, _filenames(content, len(X))), others
+    except ValueError as error:
+        raise UserError(str(error).removesuffix(".")) from error
 
 
 def _array_name(names: list[str], wanted: str | None, path: Path) -> str:

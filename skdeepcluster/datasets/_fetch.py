@@ -1,7 +1,6 @@
 """Known image data by name: from a file at hand, else from OpenML."""
 
 import io
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +8,7 @@ import numpy as np
 from sklearn.datasets import fetch_openml, get_data_home
 from sklearn.utils import Bunch
 
-from skdeepcluster._files import write_whole
+from skdeepcluster._files import numpy_file, write_whole
 
 
 class _Source(NamedTuple):
@@ -108,13 +107,11 @@ def fetch(name: str, data_home: str | Path | None = None) -> Bunch:
 
 
 def _read(path: Path) -> Bunch:
-    try:
-        # Opened here, since NumPy leaves a damaged file open; without pickles nothing in it runs.
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("data", "target") if key in file.files}
-            found = file.files
-    except (ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an .npz file of plain arrays: {error}") from error
+    with numpy_file(path) as file:
+        if isinstance(file, np.ndarray):
+            raise ValueError("it is a single array")
+        arrays = {key: file[key] for key in ("data", "target") if key in file.files}
+        found = file.files
     if len(arrays) < 2:
         raise ValueError(f"{path} must have the arrays 'data' and 'target', found {found}.")
     if len(arrays["data"]) != len(arrays["target"]):

@@ -274,11 +274,13 @@ def _read(file: Path, size: tuple[int, int], mode: str, background: str) -> np.n
 
 def _plain(image: Image.Image, background: str) -> Image.Image:
     """Return the image without transparency, palette and wide integers."""
-    if image.mode.startswith("I"):  # 16-bit grey, which convert would clip
+    # Pillow reads 16-bit grey of these two as integers of 32 bits, scaled to 0 to 65,535.
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
         wide = np.asarray(image).astype(np.int64)
         return Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("its pixels are floats, of which the range is not known")
+    if image.mode in ("F", "I"):
+        kind = "floats" if image.mode == "F" else "32-bit integers"
+        raise ValueError(f"its pixels are {kind}, of which the range is not known")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         ground = Image.new("RGBA", image.size, background)

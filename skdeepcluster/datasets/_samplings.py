@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length, check_random_state
@@ -192,5 +193,7 @@ def _sample(
         n = max(1, int(np.floor(round(size(k, sizes), 9) + 0.5)))
         kept.append(random.permutation(np.flatnonzero(class_of == k))[:n])
     index = np.sort(np.concatenate(kept))
+    if scipy.sparse.issparse(X) and X.format in ("coo", "dia", "bsr"):
+        return X.tocsr()[index].asformat(X.format), y[index]  # they give no rows
     rows = getattr(X, "iloc", X if hasattr(X, "shape") else np.asarray(X))
     return rows[index], y[index]

@@ -19,8 +19,9 @@ def make_circle_arcs(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make points on the arcs of circles that bend about each other like the arms of a whirl.
 
-    Each arc is a bit more than half of a circle of radius 1 whose centre is at the distance 1 from
-    the origin: it begins near the origin and bends around the outer end of the next arc.
+    Each arc is part of a circle of radius 1 that goes through the origin. It begins an eighth of
+    the circle behind the origin, is somewhat shorter than half of the circle, and bends around the
+    outer end of the next arc.
 
     Parameters
     ----------
