@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from skdeepcluster import DCCS, VariationalGMMClustering
+from skdeepcluster import DCCS, StatDEC, VariationalGMMClustering
 from skdeepcluster.objectives import TARGET_READINGS
 
 
@@ -29,7 +29,7 @@ _STATDEC = {
     "StatDEC+UNet": {"network": "unet"},
     "StatDEC+VAE": {"network": "vae"},
     "StatDEC-1 + affine": {"augmentation": "affine"},
-    "StatDEC-1 paper": {"pretraining": "paper"},
+    "StatDEC-1 paper": {},
     # For an hour on two cores: the default's schedule is for less
     "StatDEC-1 long": {"pretrain_epochs": 300, "max_epochs": 200, "tol": 0.0},
     # "members" is StatDEC-1, "dec" StatDEC-3
@@ -124,6 +124,7 @@ _IMAGES = {
 #: What names of settings begin with that follow a paper whole: the estimator, and what its preset,
 #: which knows the shape of an image alone, leaves to be said of a data set.
 _PAPERS = {
+    "StatDEC-1 paper": (StatDEC, {}),
     "DCCS paper": (DCCS, {}),
     "VGMM paper": (VariationalGMMClustering, {"fashion_mnist": {"augmentation": "brightness"}}),
 }

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._incremental import IncrementalMixin
+from skdeepcluster._layout import channels_first, check_colors, value_range
 from skdeepcluster._training import CLUSTERING, Batch, StartingNet, TensorSource
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._sampling import column_moments
@@ -348,7 +349,7 @@ def has_converged(estimates: list[float], tol: float, patience: int) -> bool:
     if len(estimates) < 2 * patience:
         return False
     recent, before = np.mean(estimates[-patience:]), np.mean(estimates[-2 * patience : -patience])
-    return bool(recent <= 0.5 * max(estimates) and recent > (1 - tol) * before)
+    return bool(recent <= 0.5 * max(estimates) and recent > before - tol * abs(before))
 
 
 # ---------------------------------------------------------------------- encoders
@@ -822,6 +823,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
             photographs = is_image and input_shape[0] == 3
             return {
                 "beta_aug": 4.0 if photographs else 2.0,
+                "horizontal_flip": photographs,
                 "beta_adv": 1.0,
                 "learning_rate": 1e-4,
                 "max_epochs": PAPER_EPOCHS,
@@ -866,6 +868,30 @@ class DCCS(IncrementalMixin, DeepClusterer):
         for name in (*bounds, "brightness", "contrast"):
             if not says(getattr(self, name), "auto"):
                 check_real(name, getattr(self, name), maximum=bounds.get(name, np.inf))
+
+    def _check_X(self, X, reset):
+        X, row_shape = super()._check_X(X, reset)
+        shape = row_shape if self.image_shape is None else tuple(self.image_shape)
+        if reset and self.scaling is None and shape is not None:
+            shape = channels_first(shape)
+            if self._jitters(shape):
+                check_colors(X, self.augmentation)
+            if self.information == "decoder":
+                low, high = value_range(X)
+                if max(-low, high) > 1:
+                    raise ValueError(
+                        "information='decoder' ends in values from -1 to 1, and cannot be images "
+                        f"with values from {low:g} to {high:g} and scaling=None: pass "
+                        "scaling='auto'."
+                    )
+        return X, row_shape
+
+    def _jitters(self, input_shape: tuple[int, ...]) -> bool:
+        """Whether the colours of images of this shape are changed."""
+        if self.augmentation != "auto":
+            return False
+        grey = [self._automatic_value(name, input_shape) for name in ("brightness", "contrast")]
+        return any(grey) or (input_shape[0] == 3 and bool(self.saturation or self.hue))
 
     def _make_net(self, input_shape, n_samples, **common) -> DCCSNet:
         is_image = len(input_shape) == 3

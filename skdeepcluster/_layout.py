@@ -201,6 +201,23 @@ def value_range(X: np.ndarray) -> tuple[float, float]:
     return float(min(low for low, _ in bounds)), float(max(high for _, high in bounds))
 
 
+def check_colors(X: np.ndarray, augmentation: Any) -> None:
+    """Raise where images whose colours are to be changed would be cut to [0, 1] by that.
+
+    Raises
+    ------
+    ValueError
+        If there are values outside.
+    """
+    low, high = value_range(X)
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"augmentation={augmentation!r} changes the colours of images in [0, 1], and would cut "
+            f"others to that range, got scaling=None and values from {low:g} to {high:g}: pass "
+            "scaling='auto', or another augmentation."
+        )
+
+
 def _column_scaling(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     # Counted from the first row: a large constant is then zero, not what rounding its mean leaves.
     origin = X[0].astype(np.float64)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
-from skdeepcluster._layout import value_range
+from skdeepcluster._layout import check_colors
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import TRAINING_BLOCK, n_batches
 from skdeepcluster._training._kmeans import kmeans
@@ -248,6 +248,21 @@ class MMDCNet(ClusteringNet):
                 # Without a gradient the optimiser would pass it over. What is frozen stays so.
                 if parameter.grad is None and parameter.requires_grad:
                     parameter.grad = torch.zeros_like(parameter)
+
+    def _take_start(self) -> None:
+        """Copy the weights, and the means of targets of the same kind.
+
+        Raises
+        ------
+        ValueError
+            If they do not fit.
+        """
+        if self.start_.targets != self.targets:
+            raise ValueError(
+                f"targets={self.targets!r} cannot go on from a fit with "
+                f"targets={self.start_.targets!r}: fit with warm_start=False."
+            )
+        super()._take_start()
 
     def begin_phase(self) -> None:
         """Draw the targets, and give them to the rows at random (eq. 2)."""
@@ -817,13 +832,7 @@ class MMDC(DeepClusterer):
         X, row_shape = super()._check_X(X, reset)
         shape = row_shape if self.image_shape is None else tuple(self.image_shape)
         if reset and self.scaling is None and self._jitters(shape):
-            low, high = value_range(X)
-            if low < 0 or high > 1:
-                raise ValueError(
-                    f"augmentation={self.augmentation!r} changes the colours of images in [0, 1], "
-                    f"and would cut others to that range, got scaling=None and values from {low:g} "
-                    f"to {high:g}: pass scaling='auto', or another augmentation."
-                )
+            check_colors(X, self.augmentation)
         return X, row_shape
 
     def _jitters(self, shape: tuple[int, ...] | None) -> bool:

@@ -490,7 +490,8 @@ class StatDEC(DeepClusterer):
         descent with momentum 0.9, learning rate 0.01 divided by 10 every 20,000 steps.
     layerwise_epochs : int or "auto", default="auto"
         Epochs for each layer, as a denoising autoencoder with dropout of 0.2. "auto": none with
-        "adam", 100,000 steps with "paper".
+        "adam", 100,000 steps with "paper". Networks of dense layers alone ("mlp" and "vae") are
+        trained so; others begin with the whole autoencoder, whatever is given here.
     pretrain_epochs : int or "auto", default="auto"
         Epochs for the whole autoencoder. "auto": see Notes; with "paper" 200,000 steps.
     augmentation : None, "affine" or callable, default=None
@@ -721,9 +722,9 @@ class StatDEC(DeepClusterer):
         r"""Minus the objective on X, the higher the better.
 
         The target is that of the training set's cluster frequencies, so that a row's part does not
-        depend on the other rows. Comparable between runs with the same `lam`, `alpha`,
-        `weighted_target`, `gamma`, `n_clusters` and scaling of X; not between others, because these
-        change the objective itself.
+        depend on the other rows. Comparable between runs with the same `lam`, `alpha`, `beta`,
+        `weighted_target`, `gamma`, `n_clusters`, kind of network (variational or not) and scaling
+        of X; not between others, because these change the objective itself.
 
         Parameters
         ----------
@@ -763,7 +764,12 @@ class StatDEC(DeepClusterer):
     @classmethod
     def _preset(cls, name, input_shape, n_samples):
         if name == "paper":
-            return {"pretraining": "paper"}
+            photographs = len(input_shape) == 3 and input_shape[0] == 3
+            return {
+                "pretraining": "paper",
+                "update_interval": 100 if photographs else 80,
+                "batch_size": 128 if photographs else 256,
+            }
         steps = n_batches(n_samples, 256)
         return {
             "pretrain_epochs": math.ceil(QUICK_PRETRAINING_STEPS / steps),

@@ -14,7 +14,7 @@ pytest.importorskip("benchmarks")
 from benchmarks import __main__ as command
 from benchmarks import child, collect, data, extras, report, results, runs, tables
 from benchmarks.settings import SETTINGS, parameters
-from skdeepcluster import DCCS, VariationalGMMClustering
+from skdeepcluster import DCCS, StatDEC, VariationalGMMClustering
 
 TINY = {"hidden_sizes": (8, 8), "layerwise_epochs": 0, "pretrain_epochs": 1, "max_epochs": 2,
         "tol": 0.0}  # fmt: skip
@@ -91,7 +91,8 @@ def test_every_setting_has_parameters_that_its_estimator_knows():
 
 @pytest.mark.parametrize("name, shape", [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])
 @pytest.mark.parametrize(
-    "setting, cls", [("VGMM paper", VariationalGMMClustering), ("DCCS paper", DCCS)]
+    "setting, cls",
+    [("VGMM paper", VariationalGMMClustering), ("DCCS paper", DCCS), ("StatDEC-1 paper", StatDEC)],
 )
 def test_settings_of_the_papers_are_the_presets(setting, cls, name, shape):
     preset = cls._preset("paper", shape, 60_000)

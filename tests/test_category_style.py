@@ -232,6 +232,8 @@ def test_small_images_keep_pixels_through_the_convolutions(side):
 def test_images_too_small_for_convolutions_are_named():
     with pytest.raises(ValueError, match=r"4 pixels at least, got images of \(3, 8\)"):
         ConvEncoder((1, 3, 8))
+    with pytest.raises(ValueError, match=r"8 pixels .* 3 halvings, got images of \(7, 9\)"):
+        ResidualEncoder((1, 7, 9), (8, 16, 32, 32))
 
 
 @pytest.mark.parametrize("side", [2, 3, 5, 8, 16, 33, 50])

@@ -582,11 +582,16 @@ def test_presets_are_valid_and_fit_the_data(name, preset, shape):
 
 def test_what_the_papers_say_is_in_their_presets():
     grey, colour = (1, 28, 28), (3, 32, 32)
-    assert StatDEC._preset("paper", grey, 70_000) == {"pretraining": "paper"}
+    statdec = {"pretraining": "paper", "update_interval": 80, "batch_size": 256}
+    assert StatDEC._preset("paper", grey, 70_000) == statdec
+    statdec |= {"update_interval": 100, "batch_size": 128}
+    assert StatDEC._preset("paper", colour, 60_000) == statdec
     dccs = DCCS._preset("paper", grey, 70_000)
     assert (dccs["beta_aug"], dccs["beta_adv"], dccs["learning_rate"]) == (2, 1, 1e-4)
     assert dccs["max_epochs"] == 600  # of which each has an encoder step for four of the critic
-    assert DCCS._preset("paper", colour, 60_000)["beta_aug"] == 4
+    assert dccs["horizontal_flip"] is False
+    dccs = DCCS._preset("paper", colour, 60_000)
+    assert (dccs["beta_aug"], dccs["horizontal_flip"]) == (4, True)
     assert MMDC._preset("paper", colour, 60_000) == {"batch_size": 128}
     vgmm = VariationalGMMClustering._preset("paper", colour, 60_000)
     assert vgmm["lambda_recons"] == ((0, 0.5), (40, 0.1))

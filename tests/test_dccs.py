@@ -388,6 +388,8 @@ def test_convergence_at_its_two_bounds():
     assert not has_converged([2, 1, 1, 0.75, 0.75], 0.25, 2)
     assert has_converged([2, 1, 1, 1, 1], 0.25, 2)
     assert not has_converged([1.99, 1, 1, 1, 1], 0.25, 2)
+    assert has_converged([2, -1, -1, -1.125, -1.125], 0.25, 2)
+    assert not has_converged([2, -1, -1, -1.25, -1.25], 0.25, 2)
 
 
 def test_training_ends_with_the_first_epoch_that_no_longer_falls(blobs):

@@ -787,3 +787,20 @@ def test_as_many_clusters_as_rows(name, n):
 def test_one_pixel(name):
     X = np.random.default_rng(0).random((20, 1, 1))
     assert quick(name, n_clusters=2, random_state=0).fit(X).labels_.shape == (20,)
+
+
+@pytest.mark.parametrize("name", ["DCCS", "MMDC"])
+@pytest.mark.parametrize("low, high", [(0, 255), (-0.1, 1)])
+def test_colours_are_not_changed_where_that_would_cut_them(name, low, high):
+    X = np.random.default_rng(0).uniform(low, high, (30, 6, 6, 3))
+    with pytest.raises(ValueError, match=r"changes the colours of images in \[0, 1\]"):
+        quick(name, scaling=None).fit(X)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        quick(name, scaling=None, max_epochs=1).fit(X.clip(0, 1))
+        quick(name, max_epochs=1).fit(X)
+
+
+def test_a_decoder_is_not_asked_for_what_it_cannot_reach():
+    X = 2.0 + images()
+    with pytest.raises(ValueError, match="values from -1 to 1, and cannot be images with"):
+        quick("DCCS", information="decoder", scaling=None).fit(X)

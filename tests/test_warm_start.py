@@ -42,6 +42,15 @@ def weights(model):
 # ------------------------------------------------------------------ warm_start
 
 
+def test_targets_of_another_kind_cannot_go_on():
+    X = blobs()
+    model = short("MMDC", warm_start=True, targets="random").fit(X)
+    with pytest.raises(ValueError, match=r"targets='uniform' cannot go on .* targets='random'"):
+        model.set_params(targets="uniform").fit(X)
+    labels = model.labels_
+    assert_array_equal(model.predict(X), labels)  # the model is still the last fit's
+
+
 @every_estimator
 def test_no_epoch_more_changes_nothing(name):
     X = blobs()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from joblib import effective_n_jobs
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageFile, ImageOps
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
@@ -42,11 +42,12 @@ def load_image_folder(
 ) -> Bunch:
     """Read all images under a folder into one array.
 
-    How it works: files in all folders below `path` whose suffix belongs to a format that Pillow
-    reads are taken in the order of their names; hidden files and folders are passed over. An image
-    is turned as its EXIF orientation says; of several frames it is the first. Its largest central
-    part of the wanted proportions is resized. One that has the size already is not touched.
-    Transparent pixels show the background; 16-bit grey becomes 8-bit.
+    How it works: files in all folders below `path`, linked ones included, whose suffix belongs to a
+    format that Pillow reads are taken in the order of their names; hidden files and folders are
+    passed over. An image is turned as its EXIF orientation says; of several frames it is the first.
+    Its largest central part of the wanted proportions is resized. One that has the size already is
+    not touched. Transparent pixels show the background; 16-bit grey becomes 8-bit. Pixels of floats
+    or of 32-bit integers, whose range no format tells, cannot be read.
 
     Parameters
     ----------
@@ -92,6 +93,8 @@ def load_image_folder(
         If there are no images, none that can be read, with `labels` one that is in no folder, or a
         parameter is not as it must be; with ``on_error="raise"``, at the first file that cannot be
         read.
+    OSError
+        If a folder cannot be read, or a memory map finds no room.
 
     Warns
     -----
@@ -187,22 +190,34 @@ def _image_files(path: Path) -> list[str]:
     if not path.is_dir():
         raise NotADirectoryError(f"{path} is not a folder.")
     Image.init()
-    suffixes = {
-        suffix for suffix, name in Image.registered_extensions().items() if name in Image.OPEN
-    }
+    suffixes = {s for s, name in Image.registered_extensions().items() if _reads(name)}
     names = [name for name in _files(path) if os.path.splitext(name)[1].lower() in suffixes]
     if not names:
         raise ValueError(f"there are no images in {path}.")
     return sorted(names)
 
 
-def _files(path: Path) -> Iterator[str]:
-    for folder, subfolders, files in os.walk(path):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        relative = os.path.relpath(folder, path)
-        for name in files:
-            if not name.startswith("."):
-                yield Path(relative, name).as_posix()
+def _reads(name: str) -> bool:
+    """Whether Pillow reads pixels of a format, and does not only know it when it sees it."""
+    factory = Image.OPEN.get(name, (None,))[0]
+    stub = isinstance(factory, type) and issubclass(factory, ImageFile.StubImageFile)
+    return factory is not None and not stub and name != "MPEG"
+
+
+def _files(path: Path, inside: str = "", above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Names of the files in the folder `inside` of `path` and below, relative to `path`."""
+    real = os.path.realpath(path / inside)
+    if real in above:  # a link to a folder that it is in
+        return
+    with os.scandir(path / inside) as entries:
+        for entry in entries:
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                yield from _files(path, name, above | {real})
+            else:
+                yield name
 
 
 def _labels(names: list[str]) -> tuple[np.ndarray, list[str]]:
@@ -220,11 +235,33 @@ def _empty(shape: tuple[int, ...], memory_map: bool | str) -> np.ndarray:
     if not memory_map:
         return np.empty(shape, np.uint8)
     with tempfile.TemporaryFile() as file:  # it has no name: its space is free when the map goes
+        if hasattr(os, "posix_fallocate"):
+            try:  # to write where there is no room for it would kill the process
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape))
+            except OSError as error:
+                raise OSError(
+                    error.errno,
+                    f"cannot keep the array, {math.prod(shape):,} bytes, in a temporary file in "
+                    f"{tempfile.gettempdir()}: {error.strerror}",
+                ) from error
         return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def _available_memory() -> float:
-    """Bytes, as far as the system tells."""
+    """Bytes, as far as the system tells; in a container those of its limit."""
+    return min(_system_memory(), _container_memory())
+
+
+def _container_memory() -> float:
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((group / f"memory.{name}").read_text() for name in ("max", "current"))
+        return max(0, int(limit) - int(used))
+    except (OSError, ValueError):  # there is none, or "max", which is no limit
+        return math.inf
+
+
+def _system_memory() -> float:
     try:
         with open("/proc/meminfo") as file:
             fields = dict(line.split(":") for line in file)
@@ -264,7 +301,9 @@ def _read(file: Path, size: tuple[int, int], mode: str, background: str) -> np.n
     with Image.open(file) as image:
         # JPEG can be decoded at a fraction of its size; it may still have to be turned.
         image.draft(None, (2 * max(size), 2 * max(size)))
-        image = _plain(ImageOps.exif_transpose(image), background)
+        # Pillow reads 16-bit grey of these two as integers of 32 bits, up to 65,535.
+        is_16_bit = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")
+        image = _plain(ImageOps.exif_transpose(image), background, is_16_bit)
         if image.mode != mode:
             image = image.convert(mode)
         if image.size != (width, height):
@@ -272,10 +311,9 @@ def _read(file: Path, size: tuple[int, int], mode: str, background: str) -> np.n
         return np.asarray(image)
 
 
-def _plain(image: Image.Image, background: str) -> Image.Image:
+def _plain(image: Image.Image, background: str, is_16_bit: bool) -> Image.Image:
     """Return the image without transparency, palette and wide integers."""
-    # Pillow reads 16-bit grey of these two as integers of 32 bits, scaled to 0 to 65,535.
-    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+    if image.mode.startswith("I") and is_16_bit:  # which convert would clip
         wide = np.asarray(image).astype(np.int64)
         return Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8))
     if image.mode in ("F", "I"):

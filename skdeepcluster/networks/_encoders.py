@@ -105,6 +105,11 @@ class ResidualEncoder(nn.Module):
         block up to 512, with so many halvings that about 4 to 7 pixels a side remain: (128, 256,
         512, 512) for sides of 32, (64, 128, 256, 512, 512) for sides of 96.
 
+    Raises
+    ------
+    ValueError
+        If a side is too short for so many halvings.
+
     References
     ----------
     DCCS, Tables 7 and 8.
@@ -121,6 +126,12 @@ class ResidualEncoder(nn.Module):
     def __init__(self, input_shape: Sequence[int], maps: Sequence[int] | None = None) -> None:
         super().__init__()
         maps = tuple(maps or residual_maps(input_shape))
+        least = 2 ** (len(maps) - 1)
+        if min(input_shape[1:]) < least:
+            raise ValueError(
+                f"sides must have {least} pixels at least for {len(maps) - 1} halvings, got images "
+                f"of {tuple(input_shape[1:])}."
+            )
         down = [
             ResidualBlock(a, b, "down", first=i == 0)
             for i, (a, b) in enumerate(pairwise((input_shape[0], *maps[:-1])))
