@@ -9,6 +9,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # The processes share the cores already; threads of each on all cores would wait for each other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Without it, Intel's MKL on AMD's processors rounds some products by a row's place among others.
+os.environ.setdefault("MKL_CBWR", "AUTO")
+
 
 @pytest.fixture
 def sigint():
