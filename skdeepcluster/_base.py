@@ -171,6 +171,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if len(X) < self.n_clusters and (start is None or not one_epoch):
             raise ValueError(f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}.")
         preprocess = self._preprocessor_for(X, row_shape, start)
+        self._check_rows(X, preprocess.input_shape)
         device = resolve_device(self.device)
         check_deterministic(self.deterministic, device)
         seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess, start))
@@ -409,6 +410,9 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
 
     def _check_own_parameters(self) -> None:
         raise NotImplementedError
+
+    def _check_rows(self, X: Any, input_shape: tuple[int, ...]) -> None:
+        """Refuse rows for inputs (d,) or (C, H, W) that the method cannot be trained on."""
 
     def _make_net(self, input_shape: tuple[int, ...], n_samples: int, **common) -> ClusteringNet:
         raise NotImplementedError

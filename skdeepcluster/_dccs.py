@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._incremental import IncrementalMixin
-from skdeepcluster._layout import channels_first, check_colors, value_range
+from skdeepcluster._layout import check_colors, value_range
 from skdeepcluster._training import CLUSTERING, Batch, StartingNet, TensorSource
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._sampling import column_moments
@@ -36,6 +36,7 @@ from skdeepcluster.augmentation import (
     random_geometry,
     shuffle_channels,
 )
+from skdeepcluster.augmentation._given import checked
 from skdeepcluster.networks import (
     CategoryStyleEncoder,
     ConvDecoder,
@@ -869,22 +870,18 @@ class DCCS(IncrementalMixin, DeepClusterer):
             if not says(getattr(self, name), "auto"):
                 check_real(name, getattr(self, name), maximum=bounds.get(name, np.inf))
 
-    def _check_X(self, X, reset):
-        X, row_shape = super()._check_X(X, reset)
-        shape = row_shape if self.image_shape is None else tuple(self.image_shape)
-        if reset and self.scaling is None and shape is not None:
-            shape = channels_first(shape)
-            if self._jitters(shape):
-                check_colors(X, self.augmentation)
-            if self.information == "decoder":
-                low, high = value_range(X)
-                if max(-low, high) > 1:
-                    raise ValueError(
-                        "information='decoder' ends in values from -1 to 1, and cannot be images "
-                        f"with values from {low:g} to {high:g} and scaling=None: pass "
-                        "scaling='auto'."
-                    )
-        return X, row_shape
+    def _check_rows(self, X, input_shape):
+        if self.scaling == "auto" or len(input_shape) == 1:
+            return
+        if self._jitters(input_shape):
+            check_colors(X, self.augmentation)
+        if self.information == "decoder":
+            low, high = value_range(X)
+            if max(-low, high) > 1:
+                raise ValueError(
+                    "information='decoder' ends in values from -1 to 1, and cannot be images "
+                    f"with values from {low:g} to {high:g} and scaling=None: pass scaling='auto'."
+                )
 
     def _jitters(self, input_shape: tuple[int, ...]) -> bool:
         """Whether the colours of images of this shape are changed."""
@@ -953,7 +950,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
 
     def _augment(self, input_shape: tuple[int, ...]) -> Callable | None:
         if self.augmentation != "auto":
-            return self.augmentation
+            return checked(self.augmentation)
         if len(input_shape) == 1:
             columns = (0.0, 1.0) if self.scaling == "auto" else None
             return FeatureAugmentation(self.feature_noise, self.feature_dropout, columns)

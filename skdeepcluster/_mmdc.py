@@ -828,20 +828,11 @@ class MMDC(DeepClusterer):
             )
         return torch.from_numpy(weights / weights.sum())
 
-    def _check_X(self, X, reset):
-        X, row_shape = super()._check_X(X, reset)
-        shape = row_shape if self.image_shape is None else tuple(self.image_shape)
-        if reset and self.scaling is None and self._jitters(shape):
+    def _check_rows(self, X, input_shape):
+        if self.scaling == "auto" or len(input_shape) == 1 or callable(self.augmentation):
+            return
+        if self.augmentation == "colour" or (self.augmentation == "auto" and input_shape[0] == 3):
             check_colors(X, self.augmentation)
-        return X, row_shape
-
-    def _jitters(self, shape: tuple[int, ...] | None) -> bool:
-        """Whether rows of this shape, as the user gave it, have their colours changed."""
-        if shape is None or callable(self.augmentation):
-            return False
-        if self.augmentation == "auto":
-            return len(shape) == 3 and 3 in (shape[0], shape[2])
-        return self.augmentation == "colour"
 
     def _make_net(self, input_shape, n_samples, **common) -> MMDCNet:
         photographs = _are_photographs(input_shape)

@@ -28,6 +28,7 @@ from skdeepcluster._validation import (
     says,
 )
 from skdeepcluster.augmentation import random_affine
+from skdeepcluster.augmentation._given import checked
 from skdeepcluster.networks import (
     CNNAutoencoder,
     Encoding,
@@ -821,7 +822,7 @@ class StatDEC(DeepClusterer):
             pretrain_epochs=pretrain_epochs,
             max_epochs=self.max_epochs,
             learning_rate=float(self.learning_rate),  # a NumPy float cannot be checkpointed
-            augment=random_affine if self.augmentation == "affine" else self.augmentation,
+            augment=random_affine if self.augmentation == "affine" else checked(self.augmentation),
             **common,
         )
 

@@ -1,6 +1,7 @@
 """VariationalGMMClustering: a variational autoencoder whose prior is a mixture of Gaussians."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer, _draw_seed
 from skdeepcluster._incremental import IncrementalMixin
-from skdeepcluster._layout import value_range
+from skdeepcluster._layout import check_colors, value_range
 from skdeepcluster._training import START, Batch, StartingNet
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._sampling import center, sample_mean
@@ -26,6 +27,7 @@ from skdeepcluster._validation import (
     says,
 )
 from skdeepcluster.augmentation import binarize, random_brightness, random_geometry
+from skdeepcluster.augmentation._given import checked
 from skdeepcluster.networks import MixtureConv, MixtureLatent, MixtureMLP
 from skdeepcluster.networks._mixture import bounded_variance
 from skdeepcluster.networks._probe import as_pair, probe
@@ -156,6 +158,9 @@ class VariationalGMMNet(StartingNet):
 
     def _check_module(self, module) -> list[int]:
         """Return how many features there are for q(k|x) and for q(z|x,k), or raise."""
+        for name, default in (("posterior_sizes", (256,)), ("prior_sizes", ())):
+            sizes = getattr(module, name, default)
+            check_sizes(f"network's {name}", sizes, least=len(default))
         features = as_pair(probe(module, module.encode, self.input_shape))
         output = probe(module, module.decode, (self.embedding_dim,))
         if len(features) != 2 or any(h.ndim != 2 or len(h) != 2 for h in features):
@@ -178,8 +183,8 @@ class VariationalGMMNet(StartingNet):
 
     @property
     def inference_cost(self) -> int:
-        """Convolutions hold up to 64 or 96 numbers for a pixel."""
-        return 64 if isinstance(self.module_, MixtureConv) else 1
+        """What the network says that its maps are larger than an input."""
+        return getattr(self.module_, "inference_cost", 1)
 
     # ------------------------------------------------------------------ the model
 
@@ -187,9 +192,14 @@ class VariationalGMMNet(StartingNet):
         """Features for q(k|x) and for q(z|x,k), the same ones where the network has but one."""
         return as_pair(self.module_.encode(x))
 
+    def log_assignment(self, x: torch.Tensor) -> torch.Tensor:
+        """Return log q(k|x) of shape (b, K), without the features for q(z|x,k) where it can."""
+        encode = getattr(self.module_, "encode_assignment", None)
+        return self.latent_.log_assignment(self.encode(x)[0] if encode is None else encode(x))
+
     def assign(self, x: torch.Tensor) -> torch.Tensor:
         """Return q(k|x) of shape (b, K)."""
-        return self.latent_.log_assignment(self.encode(x)[0]).exp()
+        return self.log_assignment(x).exp()
 
     def infer(self, x: torch.Tensor) -> Posterior:
         """Return q(k|x) and q(z|x,k)."""
@@ -316,11 +326,7 @@ class VariationalGMMNet(StartingNet):
         After a few steps it tells starts apart, where the loss tells how far the decoder has come:
         a component that died, or that shares its rows with another, lowers it.
         """
-        log_q = (
-            self.map_rows(self.source_, lambda x: self.latent_.log_assignment(self.encode(x)[0]))
-            .cpu()
-            .double()
-        )  # MPS has no float64
+        log_q = self.map_rows(self.source_, self.log_assignment).cpu().double()  # MPS has none
         q = log_q.exp()
         mean = q.mean(dim=0)
         return ((q * log_q).sum(dim=1).mean() - torch.xlogy(mean, mean).sum()).item()
@@ -349,7 +355,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
 
     .. math::
 
-        L = - \frac1n \sum_i \mathrm{ELBO}(x_i) + \lambda_{aug} L_{aug}
+        L = - \overline{\mathrm{ELBO}} + \lambda_{aug} L_{aug}
 
     .. math::
 
@@ -358,10 +364,11 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
 
     .. math::
 
-        L_{aug} = \sum_k (q(k|x) - q(k|\hat x))^2
-            + \sum_k q(k|x) \, W_2^2(q(z|x,k), q(z|\hat x,k))
+        L_{aug} = a \, \overline{\sum_k (q(k|x) - q(k|\hat x))^2}
+            + b \, \overline{\sum_k q(k|x) \, W_2^2(q(z|x,k), q(z|\hat x,k))}
 
-    where :math:`\hat x` is a random distortion of x.
+    where :math:`\hat x` is a random distortion of x, a bar is the mean over rows, of the ELBO over
+    the distorted ones as well (`augmented_elbo`), and a and b are `aug_weights`.
 
     How it works: :math:`z_k` is drawn from :math:`q(z|x,k)` for every component and decoded, so
     that the expectation over components is exact (eq. 13); nothing discrete is ever drawn. What
@@ -382,9 +389,11 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         and ``decode(z)``, which gives the logits of pixels, of the shape of the input, or for the
         Gaussian likelihood twice as many channels (or features): means, and what variances are made
         of by a softplus. It may have ``posterior_sizes`` and ``prior_sizes``, hidden layers of
-        q(z|x,k) and p(z|k).
+        q(z|x,k) and p(z|k), and ``negative_slope``, that of their activations;
+        ``encode_assignment(x)``, the features for q(k|x) alone, which `predict` then takes; and
+        ``inference_cost``, how many times larger than an input its maps are.
     embedding_dim : int or "auto", default="auto"
-        Size of z. "auto" is 32 for the paper's image networks, 2 for "toy", 10 for "mlp".
+        Size of z. "auto" is 32 for the paper's image networks, 2 for "toy", 10 for others.
     hidden_sizes : tuple of int or "auto", default="auto"
         Sizes of the MLP's hidden layers. "auto" is (128, 128) for less than 256 numbers in a row,
         else (500, 500).
@@ -397,7 +406,8 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         "gaussian".
     lambda_recons : "auto", float or sequence of (int, float), default="auto"
         Weight :math:`\lambda_{recons}` of the likelihood. A sequence of pairs is a schedule: from
-        which epoch on (the first is 0), which weight. "auto": see Notes. The paper has 1 for MNIST
+        which epoch on (the first is 0), which weight; it begins again with every start and `fit`,
+        and calls of `partial_fit` are its epochs. "auto": see Notes. The paper has 1 for MNIST
         and ``((0, 0.5), (40, 0.1))`` for CIFAR-10.
     lambda_aug : "paper", float or sequence of (int, float), default=2.0
         Weight :math:`\lambda_{aug}`, or its schedule. "paper" is the paper's,
@@ -424,8 +434,8 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         whose components then tell most about the rows, by their mutual information, goes on. That
         tells starts apart where components may die, without `batch_norm` above all.
     init_epochs : int or "auto", default="auto"
-        Epochs of a start. "auto" makes about 200 steps: whole epochs of few rows, and of 20,000
-        and more a part of one.
+        Epochs of a start, where there are several. "auto" makes about 200 steps: whole epochs of
+        few rows, and of 20,000 and more a part of one.
     image_shape : tuple of int or None, default=None
         How a row of a two-dimensional X unfolds: ``(H, W)``, ``(H, W, C)`` or ``(C, H, W)``. None:
         rows are feature vectors.
@@ -742,7 +752,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         check_integer("n_samples", n_samples, minimum=1)
         rng = np.random.default_rng(_draw_seed(self.random_state))
         if cluster is None:
-            labels = np.sort(rng.integers(self.n_clusters, size=n_samples))
+            labels = np.sort(rng.integers(len(self.cluster_centers_), size=n_samples))
         else:
             labels = np.full(n_samples, self._check_cluster("cluster", cluster))
         noise = rng.standard_normal((n_samples, self._embedding_dim))
@@ -763,8 +773,8 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
             "z" goes straight from mean to mean of the priors. "k" mixes the vectors :math:`e_k`
             that the prior's network takes, and decodes the mean that comes out. Where that network
             has no hidden layers, as beside "mlp" and Table II's for 28 x 28 grey pixels, its mean
-            is linear in them: both ways are then one. They differ for colour images, faces and
-            "toy".
+            is linear in them: both ways are then one. They differ for "toy", "faces", and "conv" on
+            colour images.
         steps : int, default=10
             Number of rows, ends included.
 
@@ -803,10 +813,13 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         return self.inverse_transform(points)
 
     def _end(self, name: str, value: Any, space: str) -> np.ndarray:
-        vectors = self.cluster_centers_ if space == "z" else np.eye(self.n_clusters)
+        vectors = self.cluster_centers_ if space == "z" else np.eye(len(self.cluster_centers_))
         if np.ndim(value) == 0:
             return vectors[self._check_cluster(name, value)]
-        point = np.asarray(value, dtype=np.float64)
+        try:
+            point = np.asarray(value, dtype=np.float64)
+        except ValueError as error:
+            raise ValueError(f"{name} must be a component or numbers, got {value!r}.") from error
         if point.shape != vectors.shape[1:]:
             raise ValueError(
                 f"{name} must be a component or an array of shape {vectors.shape[1:]} in space "
@@ -818,10 +831,9 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
 
     def _check_cluster(self, name: str, value: Any) -> int:
         check_integer(name, value, minimum=0)
-        if value >= self.n_clusters:
-            raise ValueError(
-                f"{name} must be a component from 0 to {self.n_clusters - 1}, got {value}."
-            )
+        last = len(self.cluster_centers_) - 1
+        if value > last:
+            raise ValueError(f"{name} must be a component from 0 to {last}, got {value}.")
         return int(value)
 
     # ------------------------------------------------------------------ the base class's questions
@@ -864,7 +876,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
             _schedule("lambda_recons", self.lambda_recons)
         if not says(self.lambda_aug, "paper"):
             _schedule("lambda_aug", self.lambda_aug)
-        if not np.iterable(self.aug_weights) or len(self.aug_weights) != 2:
+        if not isinstance(self.aug_weights, Sequence | np.ndarray) or len(self.aug_weights) != 2:
             raise ValueError(f"aug_weights must be two numbers, got {self.aug_weights!r}.")
         for weight in self.aug_weights:
             check_real("a weight of aug_weights", weight)
@@ -876,20 +888,18 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
             check_integer("init_epochs", self.init_epochs, minimum=0)
         check_real("posterior_mass", self.posterior_mass, maximum=1.0, exclusive=True)
 
-    def _check_X(self, X, reset):
-        X, row_shape = super()._check_X(X, reset)
-        if reset and self.likelihood == "bernoulli":
+    def _check_rows(self, X, input_shape):
+        is_image = len(input_shape) == 3
+        if self.scaling is None and is_image and says(self.augmentation, "brightness"):
+            check_colors(X, self.augmentation)
+        if self.likelihood == "bernoulli" and not (is_image and self.scaling == "auto"):
             low, high = value_range(X)
-            is_image = row_shape is not None or self.image_shape is not None
-            if (self.scaling is None and (low < 0 or high > 1)) or not (
-                is_image or self.scaling is None
-            ):
+            if self.scaling == "auto" or low < 0 or high > 1:
                 raise ValueError(
                     "likelihood='bernoulli' is for numbers in [0, 1]: for images with "
                     "scaling='auto', or with scaling=None for data that are so already, got "
                     f"scaling={self.scaling!r} and values from {low:g} to {high:g}."
                 )
-        return X, row_shape
 
     def _make_net(self, input_shape, n_samples, **common) -> VariationalGMMNet:
         likelihood = self._likelihood_for(input_shape)
@@ -958,7 +968,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
 
     def _augment_for(self, input_shape):
         if callable(self.augmentation) or self.augmentation is None:
-            return self.augmentation
+            return checked(self.augmentation)
         if self.augmentation == "auto":
             return AUGMENTATIONS[AUTOMATIC] if len(input_shape) == 3 else None
         check_image("augmentation", self.augmentation, input_shape)
@@ -992,6 +1002,8 @@ def _schedule(name: str, value: Any) -> tuple[tuple[int, float], ...]:
             f"{name} must be a number or (epoch, number) pairs such as ((0, 0.01), (40, 0.5)), "
             f"got {value!r}."
         )
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":  # whose epochs are floats, too
+        pairs = [(int(start) if start == int(start) else start, weight) for start, weight in pairs]
     starts = [start for start, _ in pairs]
     for start, weight in pairs:
         check_integer(f"an epoch of {name}", start, minimum=0)

@@ -17,6 +17,7 @@ from skdeepcluster.augmentation import (
     random_geometry,
     random_grey,
 )
+from skdeepcluster.augmentation._given import checked
 
 #: Standard deviation of the noise that features are distorted with, in units of the columns'.
 NOISE = 1.0
@@ -119,7 +120,7 @@ def crop_sides(crop_size: int | tuple[int, ...] | list[int]) -> tuple[int, ...] 
 
 def _distortion(augmentation, input_shape: tuple[int, ...]):
     if not isinstance(augmentation, str):
-        return augmentation
+        return checked(augmentation)
     kinds = ("grey", "colour") if len(input_shape) == 3 else ("noise",)
     if augmentation == "auto":
         return "noise" if len(input_shape) == 1 else "colour" if input_shape[0] == 3 else "grey"

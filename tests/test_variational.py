@@ -1,5 +1,6 @@
 """VariationalGMMClustering: its model against independent calculations, and what it generates."""
 
+import copy
 import math
 
 import numpy as np
@@ -404,11 +405,36 @@ def test_schedules_that_are_none(name, value, error, message):
         ((1, 2, 3), ValueError, r"aug_weights must be two numbers, got \(1, 2, 3\)"),
         ((1, (2, 3)), TypeError, r"weight of aug_weights must be a number, got \(2, 3\)"),
         ("11", TypeError, "weight of aug_weights must be a number, got '1'"),
+        ({1.0, 0.25}, ValueError, "aug_weights must be two numbers"),
+        ((x for x in (1.0, 0.25)), ValueError, "aug_weights must be two numbers"),
     ],
 )
 def test_weights_that_are_not_two_numbers(value, error, message):
     with pytest.raises(error, match=message):
         make(aug_weights=value).fit(blobs())
+
+
+def test_a_schedule_may_be_an_array():
+    model = make(lambda_aug=np.array([[0, 0.5], [2, 0.25]]), max_epochs=3).fit(images())
+    assert [row["lambda_aug"] for row in model.history_] == [0.5, 0.5, 0.25]
+    with pytest.raises(TypeError, match=r"must be an int, got .*0\.5"):
+        make(lambda_aug=np.array([[0, 0.5], [0.5, 0.25]])).fit(images())
+
+
+@pytest.mark.parametrize("again", ["fit", "partial_fit"])
+def test_what_is_no_probability_is_refused_in_later_fits_too(again):
+    X = np.random.default_rng(0).random((30, 6, 4))
+    model = make(2, likelihood="bernoulli", scaling=None, warm_start=True, max_epochs=1).fit(X)
+    with pytest.raises(ValueError, match=r"'bernoulli' is for numbers in \[0, 1\].* to 2[0-9]+"):
+        getattr(model, again)(255 * X)
+    assert np.isfinite(model.score(X))
+
+
+def test_brightness_is_not_added_where_it_would_make_everything_white():
+    X = 255 * np.random.default_rng(0).random((30, 6, 4))
+    with pytest.raises(ValueError, match=r"'brightness' changes the colours .* scaling=None"):
+        make(2, augmentation="brightness", scaling=None).fit(X)
+    make(2, augmentation="brightness", max_epochs=1).fit(X)
 
 
 def test_weights_follow_their_schedules():
@@ -757,6 +783,25 @@ def test_generative_methods_refuse(separated):
         model.interpolate(0, 1, space="x")
 
 
+def test_what_was_fitted_generates_whatever_the_parameters_are_now(separated):
+    model = copy.deepcopy(separated[0])
+    drawn, way = model.sample(300), model.interpolate(0, 2, space="k")
+    for n_clusters in (2, 5):
+        model.set_params(n_clusters=n_clusters)
+        for got, expected in zip(model.sample(300), drawn, strict=True):
+            assert_array_equal(got, expected)
+        assert_array_equal(model.interpolate(0, 2, space="k"), way)
+        assert set(model.sample(3, cluster=2)[1]) == {2}
+        with pytest.raises(ValueError, match="from 0 to 2, got 3"):
+            model.sample(2, cluster=3)
+
+
+@pytest.mark.parametrize("end", [["a", "b", "c", "d"], [np.nan] * 4])
+def test_ends_that_are_no_points(separated, end):
+    with pytest.raises(ValueError, match=r"a must be a component or numbers|NaN"):
+        separated[0].interpolate(end, 0)
+
+
 # ------------------------------------------------------------------ networks
 
 
@@ -861,6 +906,43 @@ def test_one_layer_for_features_and_component_is_a_layer_on_their_concatenation(
     assert (variance > 0).all()
 
 
+@pytest.mark.parametrize(
+    "network, shape", [("conv", (32, 32, 3)), ("faces", (32, 32)), ("faces", (32, 32, 3))]
+)
+def test_networks_of_table_ii_for_colours_and_faces_are_fitted(network, shape):
+    X = np.random.default_rng(0).random((8, *shape))
+    model = make(2, network=network, embedding_dim="auto", max_epochs=1, batch_size=8).fit(X)
+    assert model.reconstruct(X).shape == X.shape
+    assert_array_equal(model.predict(X), model.labels_)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # what torch reads while it compiles
+@pytest.mark.parametrize("params", [{}, {"posterior_mass": 0.9}, {"lambda_aug": ((0, 0), (2, 1))}])
+def test_compiled_the_objective_is_the_same(params, monkeypatch):
+    compile_ = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: compile_(function, backend="eager"))
+    plain, compiled = (
+        make(2, compile=c, max_epochs=4, **params).fit(images()) for c in (False, True)
+    )
+    for one, other in zip(plain.history_, compiled.history_, strict=True):
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_the_assignment_alone_is_that_of_both_encoders(network):
+    model = make(2, network=network, max_epochs=1).fit(images())
+    x = torch.rand(5, 1, 6, 4)
+    module = model.net_.module_
+    assert_array_equal(module.encode_assignment(x).numpy(force=True),
+                       module.encode(x)[0].numpy(force=True))  # fmt: skip
+    seen = []
+    module.posterior.register_forward_hook(lambda *args: seen.append(args))
+    model.predict(images())
+    assert not seen
+    model.transform(images())
+    assert seen
+
+
 @pytest.mark.parametrize("network", ["conv", "toy"])
 def test_networks_by_name(network):
     X = images() if network == "conv" else blobs(n_features=2)
@@ -889,6 +971,13 @@ def test_a_network_of_ones_own():
     assert_array_equal(model.predict(images()), model.labels_)
     with pytest.raises(ValueError, match=r"decode must give the shape \(2, 2, 6, 4\)"):
         make(2, network=Own, likelihood="gaussian").fit(images())
+    Own.prior_sizes = (7,)
+    model = make(2, network=Own).fit(images())
+    assert [layer.out_features for layer in model.net_.latent_.prior_hidden] == [7]
+    Own.posterior_sizes = ()
+    with pytest.raises(ValueError, match="network's posterior_sizes must be a tuple of 1 ints"):
+        make(2, network=Own).fit(images())
+    Own.posterior_sizes = (12,)
     Own.encode = lambda self, x: x
     with pytest.raises(ValueError, match=r"features of shape \(n, f\), .*\[\(2, 1, 6, 4\)"):
         make(2, network=Own).fit(images())

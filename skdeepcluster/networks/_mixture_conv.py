@@ -138,6 +138,8 @@ class MixtureConv(nn.Module):
     ----------
     posterior_sizes, prior_sizes : tuple of int
         Hidden layers of :class:`MixtureLatent` that this network is for.
+    inference_cost : int
+        How many times larger than an input its maps are, about.
 
     References
     ----------
@@ -153,6 +155,8 @@ class MixtureConv(nn.Module):
     >>> network.decode(torch.rand(2, 32)).shape
     torch.Size([2, 1, 28, 28])
     """
+
+    inference_cost = 64
 
     def __init__(
         self,
@@ -226,9 +230,12 @@ class MixtureConv(nn.Module):
         h, h' : Tensors of shape (n, features)
             The same one twice where the encoder is shared.
         """
-        x = x - self.row_mean
-        h = self.assignment(x)
-        return h, h if self.posterior is None else self.posterior(x)
+        h = self.encode_assignment(x)
+        return h, h if self.posterior is None else self.posterior(x - self.row_mean)
+
+    def encode_assignment(self, x: Tensor) -> Tensor:
+        """Features for the assignment alone, of shape (n, features)."""
+        return self.assignment(x - self.row_mean)
 
     def decode(self, z: Tensor) -> Tensor:
         """Parameters of p(x|z).

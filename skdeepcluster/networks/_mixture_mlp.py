@@ -119,8 +119,11 @@ class MixtureMLP(nn.Module):
         -------
         h, h' : Tensors of shape (n, features)
         """
-        x = (x - self.row_mean).flatten(1)
-        return self.assignment(x), self.posterior(x)
+        return self.encode_assignment(x), self.posterior((x - self.row_mean).flatten(1))
+
+    def encode_assignment(self, x: Tensor) -> Tensor:
+        """Features for the assignment alone, of shape (n, features)."""
+        return self.assignment((x - self.row_mean).flatten(1))
 
     def decode(self, z: Tensor) -> Tensor:
         """Parameters of p(x|z).
