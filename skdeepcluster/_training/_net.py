@@ -25,6 +25,7 @@ from skdeepcluster._training._group import Group, shared_group
 from skdeepcluster._training._interrupt import Interrupt, deferred_interrupt
 from skdeepcluster._training._seeding import random_state, set_random_state
 from skdeepcluster._training._shares import Share
+from skdeepcluster._training._terms import StepTerms
 
 #: Seconds between two checkpoints within a phase.
 CHECKPOINT_INTERVAL = 60.0
@@ -357,7 +358,7 @@ class ClusteringNet(NeuralNet):
         self.stopped_by_ = None  # "max_time" or "callback"
         self.finished_ = False
         self.schedulers_ = []
-        self.terms_ = {}
+        self.terms_ = StepTerms()
         self.compiled_ = {}
         return self
 
@@ -520,8 +521,7 @@ class ClusteringNet(NeuralNet):
             self.notify("on_batch_begin", batch=batch, training=training)
             terms = step_fn(batch)
             self.step_count_ += 1
-            for name, value in terms.items():
-                self.terms_.setdefault(name, []).append(value)
+            self.terms_.add(terms)
             self.notify("on_batch_end", batch=batch, training=training, y_pred=None, **terms)
             # Where the phase ends, what is due waits for that: a file never holds a phase that is
             # over in the middle of an epoch.
@@ -596,7 +596,7 @@ class ClusteringNet(NeuralNet):
         for name, value in row.items():
             self.history.record(name, value)
         self.history.record("seconds", time.monotonic() - started)
-        self.terms_ = {}
+        self.terms_ = StepTerms()
         self.notify("on_epoch_end", dataset_train=self.source_, dataset_valid=None)
         self.phase_epoch_ += 1
 
@@ -608,7 +608,7 @@ class ClusteringNet(NeuralNet):
         FloatingPointError
             If one is not finite; the message names it, the phase and the epoch.
         """
-        means = {name: torch.stack(values).float().mean() for name, values in self.terms_.items()}
+        means = {name: values.float().mean() for name, values in self.terms_.stacked().items()}
         if self.group_ is not None and means:
             average = self.group_.average(torch.stack(list(means.values())))
             means = dict(zip(means, average, strict=True))
@@ -700,7 +700,7 @@ class ClusteringNet(NeuralNet):
 
     def _stacked_terms(self) -> dict[str, Tensor]:
         """Terms of the epoch's steps so far, as one process would have them."""
-        stacked = {name: torch.stack(values) for name, values in self.terms_.items()}
+        stacked = self.terms_.stacked()
         if self.group_ is None:
             return stacked
         return {name: self.group_.average(values) for name, values in stacked.items()}
@@ -737,7 +737,7 @@ class ClusteringNet(NeuralNet):
         self.stopped_by_ = self.stopped_by_ or state["stopped_by"]
         self._configure_phase()
         self.history.extend({**row, "batches": [{}]} for row in state["history"])
-        self.terms_ = {name: list(v.to(self.device)) for name, v in state["terms"].items()}
+        self.terms_ = StepTerms({name: v.to(self.device) for name, v in state["terms"].items()})
         for name, module_state in state["modules"].items():
             getattr(self, name + "_").load_state_dict(module_state)
         for name, optimizer_state in state["optimizers"].items():
