@@ -1,5 +1,7 @@
 """The scikit-learn side that all methods share: parameters, validation, fitted attributes."""
 
+from __future__ import annotations
+
 import math
 import warnings
 from collections.abc import Callable, Iterable

@@ -1,5 +1,7 @@
 """DCCS: clustering by a representation of category and style."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

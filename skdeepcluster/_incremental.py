@@ -1,5 +1,7 @@
 """Fitting to data that arrive in pieces, for methods without anything that belongs to a row."""
 
+from __future__ import annotations
+
 from typing import Any, Self
 
 from numpy.typing import ArrayLike

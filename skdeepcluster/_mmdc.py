@@ -1,5 +1,7 @@
 """MMDC: multi-modal deep clustering, with an auxiliary task on the same trunk."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """StatDEC: deep embedded clustering with statistics pooling and a weighted target."""
 
+from __future__ import annotations
+
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -430,7 +432,14 @@ class StatDEC(DeepClusterer):
 
     where :math:`q_{ij}` is the Student's t assignment of row i to centre j, and the target
     :math:`p_{ij} \propto q_{ij}^2 / (u_j + v_j)` sharpens it, with less weight for frequent
-    clusters (:func:`~skdeepcluster.objectives.target_weights`).
+    clusters: of the :math:`n_j` rows that are assigned to a cluster
+
+    .. math::
+
+        u_j = \sum_i q_{ij}, \qquad
+        v_j = - \sqrt{n / n_j} \, \sum_{i \in j} (1 - q_{ij})^\gamma \log q_{ij}
+
+    (:func:`~skdeepcluster.objectives.target_weights` has other readings of this).
 
     How it works: the autoencoder is trained first, layer by layer or at once. In the clustering
     phase its decoder sees the mean, variance and size of a row's cluster beside the embedding

@@ -1,5 +1,7 @@
 """VariationalGMMClustering: a variational autoencoder whose prior is a mixture of Gaussians."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -88,11 +90,11 @@ class Posterior(NamedTuple):
     variance: torch.Tensor
     std: torch.Tensor
 
-    def first(self, n: int) -> "Posterior":
+    def first(self, n: int) -> Posterior:
         """Leave the first n rows."""
         return Posterior(*(part[:n] for part in self))
 
-    def halves(self) -> tuple["Posterior", "Posterior"]:
+    def halves(self) -> tuple[Posterior, Posterior]:
         """Part rows from their augmented versions, which come after them."""
         a, b = zip(*(part.chunk(2) for part in self), strict=True)
         return Posterior(*a), Posterior(*b)

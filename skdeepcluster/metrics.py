@@ -35,6 +35,8 @@ array([1., 1.])
 {'n_clusters': 3}
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 

@@ -29,6 +29,7 @@ from skdeepcluster._training import ClusteringNet, Phase, Preprocessor, TensorSo
 from skdeepcluster._training._checkpoint import CheckpointError
 from skdeepcluster._training._interrupt import deferred_interrupt
 from skdeepcluster._training._seeding import random_state, seeded, set_random_state
+from skdeepcluster._training._terms import StepTerms
 
 CPU = torch.device("cpu")
 N_ROWS, BATCH_SIZE, STEPS = 60, 6, 10  # STEPS an epoch
@@ -1177,3 +1178,19 @@ def test_steps_do_not_read_from_the_device(capfd, verbose):
     # An epoch has two terms and the toy's own norm to read, however many steps it has; 100 more
     # epochs of ten steps show what a step costs.
     assert (reads((0, 30)) - reads((0, 10))) / 20 == 3
+
+
+def test_terms_of_steps_are_kept_in_order_and_in_few_tensors():
+    terms, expected = StepTerms(), {"a": [], "b": []}
+    for i in range(1000):
+        step = {"a": torch.tensor(float(i))} | ({"b": torch.tensor(-1.0 * i)} if i % 5 == 0 else {})
+        terms.add(step)
+        for name, value in step.items():
+            expected[name].append(value.item())
+        value.fill_(7)  # a step's own tensors are not needed any more
+    stacked = terms.stacked()
+    assert {name: values.tolist() for name, values in stacked.items()} == expected
+    again = StepTerms(stacked)
+    again.add({"a": torch.tensor(1.5)})
+    assert again.stacked()["a"].tolist() == [*expected["a"], 1.5]
+    assert terms.stacked()["a"].tolist() == expected["a"]
