@@ -230,8 +230,9 @@ class MixtureConv(nn.Module):
         h, h' : Tensors of shape (n, features)
             The same one twice where the encoder is shared.
         """
-        h = self.encode_assignment(x)
-        return h, h if self.posterior is None else self.posterior(x - self.row_mean)
+        x = x - self.row_mean
+        h = self.assignment(x)
+        return h, h if self.posterior is None else self.posterior(x)
 
     def encode_assignment(self, x: Tensor) -> Tensor:
         """Features for the assignment alone, of shape (n, features)."""

@@ -119,7 +119,8 @@ class MixtureMLP(nn.Module):
         -------
         h, h' : Tensors of shape (n, features)
         """
-        return self.encode_assignment(x), self.posterior((x - self.row_mean).flatten(1))
+        x = (x - self.row_mean).flatten(1)
+        return self.assignment(x), self.posterior(x)
 
     def encode_assignment(self, x: Tensor) -> Tensor:
         """Features for the assignment alone, of shape (n, features)."""
