@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._incremental import IncrementalMixin
-from skdeepcluster._layout import check_colors, value_range
+from skdeepcluster._layout import check_colors, in_color, value_range
 from skdeepcluster._training import CLUSTERING, Batch, StartingNet, TensorSource
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._sampling import column_moments
@@ -823,7 +823,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
     def _preset(cls, name, input_shape, n_samples):
         is_image = len(input_shape) == 3
         if name == "paper":
-            photographs = is_image and input_shape[0] == 3
+            photographs = in_color(input_shape)
             return {
                 "beta_aug": 4.0 if photographs else 2.0,
                 "horizontal_flip": photographs,
@@ -890,7 +890,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
         if self.augmentation != "auto":
             return False
         grey = [self._automatic_value(name, input_shape) for name in ("brightness", "contrast")]
-        return any(grey) or (input_shape[0] == 3 and bool(self.saturation or self.hue))
+        return any(grey) or (in_color(input_shape) and bool(self.saturation or self.hue))
 
     def _make_net(self, input_shape, n_samples, **common) -> DCCSNet:
         is_image = len(input_shape) == 3

@@ -195,6 +195,11 @@ def _scaling(X: np.ndarray, is_image: bool, scaling: str | None) -> tuple[np.nda
     return np.full(1, low), _inverse(np.full(1, high - low))
 
 
+def in_color(input_shape: tuple[int, ...]) -> bool:
+    """Whether inputs of this shape, channels first, are images of three colours."""
+    return len(input_shape) == 3 and input_shape[0] == 3
+
+
 def value_range(X: np.ndarray) -> tuple[float, float]:
     """Return the smallest and the largest number of X, without a copy of it."""
     bounds = [(X[s].min(), X[s].max()) for s in _slices(X)]

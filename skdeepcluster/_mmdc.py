@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
-from skdeepcluster._layout import check_colors
+from skdeepcluster._layout import check_colors, in_color
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import TRAINING_BLOCK, n_batches
 from skdeepcluster._training._kmeans import kmeans
@@ -833,7 +833,7 @@ class MMDC(DeepClusterer):
     def _check_rows(self, X, input_shape):
         if self.scaling == "auto" or len(input_shape) == 1 or callable(self.augmentation):
             return
-        if self.augmentation == "colour" or (self.augmentation == "auto" and input_shape[0] == 3):
+        if self.augmentation == "colour" or (self.augmentation == "auto" and in_color(input_shape)):
             check_colors(X, self.augmentation)
 
     def _make_net(self, input_shape, n_samples, **common) -> MMDCNet:
@@ -967,7 +967,7 @@ class MMDC(DeepClusterer):
 
 def _are_photographs(input_shape: tuple[int, ...]) -> bool:
     """Whether inputs are what the paper calls natural images: coloured, of 32 pixels and more."""
-    return len(input_shape) == 3 and input_shape[0] == 3 and min(input_shape[1:]) >= 32
+    return in_color(input_shape) and min(input_shape[1:]) >= 32
 
 
 def _epochs_before(given: int | str | None, share: float, max_epochs: int) -> int | None:

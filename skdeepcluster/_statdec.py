@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from torch.nn import functional as F
 
 from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
+from skdeepcluster._layout import in_color
 from skdeepcluster._training import CLUSTERING, Batch, ClusteringNet, Phase
 from skdeepcluster._training._data import inference_batch_size, n_batches
 from skdeepcluster._training._kmeans import kmeans
@@ -774,7 +775,7 @@ class StatDEC(DeepClusterer):
     @classmethod
     def _preset(cls, name, input_shape, n_samples):
         if name == "paper":
-            photographs = len(input_shape) == 3 and input_shape[0] == 3
+            photographs = in_color(input_shape)
             return {
                 "pretraining": "paper",
                 "update_interval": 100 if photographs else 80,

@@ -7,6 +7,7 @@ from typing import Self
 
 from torch import Tensor
 
+from skdeepcluster._layout import in_color
 from skdeepcluster._training import TensorSource
 from skdeepcluster._training._sampling import column_moments
 from skdeepcluster._validation import check_image
@@ -123,7 +124,7 @@ def _distortion(augmentation, input_shape: tuple[int, ...]):
         return checked(augmentation)
     kinds = ("grey", "colour") if len(input_shape) == 3 else ("noise",)
     if augmentation == "auto":
-        return "noise" if len(input_shape) == 1 else "colour" if input_shape[0] == 3 else "grey"
+        return "noise" if len(input_shape) == 1 else "colour" if in_color(input_shape) else "grey"
     if augmentation not in kinds:
         raise ValueError(
             f"augmentation={augmentation!r} does not fit inputs of the shape {input_shape}: "
@@ -135,7 +136,7 @@ def _distortion(augmentation, input_shape: tuple[int, ...]):
 def _crops(crop_size, input_shape: tuple[int, ...]) -> tuple[int, ...]:
     side = min(input_shape[1:])
     if crop_size == "auto":
-        shares = COLOUR_CROPS if input_shape[0] == 3 else GREY_CROPS
+        shares = COLOUR_CROPS if in_color(input_shape) else GREY_CROPS
         if side < NO_BORDER:
             shares = SMALL_CROPS
         return tuple(max(1, round(share * side)) for share in shares)
