@@ -2,6 +2,7 @@
 
 import errno
 import os
+import tempfile
 import time
 import tokenize
 import uuid
@@ -93,6 +94,12 @@ def write_whole(path: Path, parts: Iterable[bytes], *, keep: bool = True) -> Non
             _sweep(path)
     finally:  # whatever went wrong, a second Ctrl-C as well
         temporary.unlink(missing_ok=True)
+
+
+def without_room(what: str, error: OSError) -> OSError:
+    """Return `error` of a temporary file, with what was to be kept in it, and where."""
+    where = f"cannot keep {what} in a temporary file in {tempfile.gettempdir()}"
+    return OSError(error.errno, f"{where}: {error.strerror}")
 
 
 def _sweep(path: Path) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset
 
+from skdeepcluster._files import without_room
+
 #: Numbers of a stream that are held at once before they are written.
 _BLOCK = 1 << 20
 
@@ -131,11 +133,7 @@ def spooled(dataset: IterableDataset) -> np.ndarray:
             try:
                 file.write(block.data)
             except OSError as error:
-                raise OSError(
-                    error.errno,
-                    f"cannot keep the stream in a temporary file in {tempfile.gettempdir()} after "
-                    f"{n} rows: {error.strerror}",
-                ) from error
+                raise without_room(f"more than {n} rows of the stream", error) from error
             n, shape, dtype = n + len(block), block.shape[1:], block.dtype
         if n == 0:
             raise ValueError(f"X, a {type(dataset).__name__}, has no items.")

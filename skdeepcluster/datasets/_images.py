@@ -16,6 +16,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
+from skdeepcluster._files import without_room
 from skdeepcluster._validation import check_boolean, check_choice, check_integer
 
 #: Share of the memory that is available which an array may take before it becomes a memory map.
@@ -239,11 +240,7 @@ def _empty(shape: tuple[int, ...], memory_map: bool | str) -> np.ndarray:
             try:  # to write where there is no room for it would kill the process
                 os.posix_fallocate(file.fileno(), 0, math.prod(shape))
             except OSError as error:
-                raise OSError(
-                    error.errno,
-                    f"cannot keep the array, {math.prod(shape):,} bytes, in a temporary file in "
-                    f"{tempfile.gettempdir()}: {error.strerror}",
-                ) from error
+                raise without_room(f"the array, {math.prod(shape):,} bytes,", error) from error
         return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
