@@ -60,6 +60,10 @@ PAPER_COLOUR_RECONS = ((0, 0.5), (40, 0.1))
 #: Size of an image for which the likelihood has the weight 1.
 MNIST_PIXELS = 784
 
+#: Where `posterior_mass` is below 1, how many sizes of batches the decoder may meet from one to
+#: twice as many. A CPU prepares for each new one, which takes as long as a batch, and keeps that.
+SIZES_PER_OCTAVE = 4
+
 
 def _brightness(x: torch.Tensor) -> torch.Tensor:
     return binarize(random_brightness(x, 0.2))
@@ -292,9 +296,10 @@ class VariationalGMMNet(StartingNet):
             kept = smallest_set(log_q.detach(), self.posterior_mass)
             rows, components = kept.nonzero(as_tuple=True)
             log_q = log_q.masked_fill(~kept, -math.inf).log_softmax(dim=1)
+            again = _up_to_few_sizes(len(rows), *kept.shape, x.device)
             with self.autocast():
-                output = self.module_.decode(z[rows, components])
-            pairs = self.log_likelihood(x[rows], output)
+                output = self.module_.decode(z[rows[again], components[again]])
+            pairs = self.log_likelihood(x[rows[again]], output)[: len(rows)]
             log_likelihood = torch.zeros_like(kl).index_put((rows, components), pairs)
             share = kept.float().mean()
         else:
@@ -986,6 +991,13 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
     def _embed(self, x):
         log_q, mean, *_ = self.net_.infer(x)
         return mean[torch.arange(len(x), device=x.device), log_q.argmax(dim=1)]
+
+
+def _up_to_few_sizes(pairs: int, n: int, n_clusters: int, device: torch.device) -> torch.Tensor:
+    """Return 0, ..., pairs - 1, and again from 0, so that few sizes occur from n to n K."""
+    octaves = math.ceil(math.log2(pairs / n) * SIZES_PER_OCTAVE) / SIZES_PER_OCTAVE
+    size = min(max(pairs, math.ceil(n * 2**octaves)), n * n_clusters)
+    return torch.arange(size, device=device) % pairs
 
 
 def _at(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:
