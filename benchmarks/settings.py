@@ -62,7 +62,7 @@ _VGMM = {
     "VGMM k=8": {"n_clusters": 8},
     "VGMM k=20": {"n_clusters": 20},
     "VGMM posterior_mass=0.99": {"posterior_mass": 0.99},
-    "VGMM posterior_mass=0.999": {"posterior_mass": 0.999},
+    "VGMM posterior_mass=1": {"posterior_mass": 1.0},
     "VGMM conv": {"network": "conv"},
     "VGMM without augmentation": {"augmentation": None},
     "VGMM L2": {"aug_weights": (1.0, 0.0)},
@@ -86,6 +86,7 @@ _VGMM = {
         "init_epochs": 10,
         "max_epochs": 120,
         "precision": "float32",
+        "posterior_mass": 1.0,
     },
 }
 

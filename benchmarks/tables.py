@@ -73,7 +73,7 @@ OWN = {
                 for setting in (
                     "VGMM",
                     "VGMM posterior_mass=0.99",
-                    "VGMM posterior_mass=0.999",
+                    "VGMM posterior_mass=1",
                     "VGMM conv",
                 )
                 for score in ("", ": bound")

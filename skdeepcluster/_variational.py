@@ -432,9 +432,10 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         (n, d), to another.
     augmented_elbo : bool, default=True
         Whether the augmented rows are in the ELBO, too.
-    posterior_mass : float, default=1.0
+    posterior_mass : float, default=0.999
         Share of q(k|x), above 0: components outside the smallest set that holds it are left out of
-        a row's expectation, and the others made to sum to one. 1 is exact.
+        a row's expectation, and the others made to sum to one. 1 is exact, as in the paper, and
+        for a decoder of your own in which rows of a batch depend on each other.
     n_init : int, default=1
         Number of starts from different random weights, as with
         :class:`sklearn.mixture.GaussianMixture`: each is trained for `init_epochs`, and the one
@@ -563,7 +564,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         aug_weights=(1.0, 0.25),
         augmentation="auto",
         augmented_elbo=True,
-        posterior_mass=1.0,
+        posterior_mass=0.999,
         n_init=1,
         init_epochs="auto",
         image_shape=None,
@@ -858,6 +859,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
             "lambda_aug": "paper",
             "aug_weights": (1.0, 1.0),
             "augmented_elbo": False,
+            "posterior_mass": 1.0,
         }
         if len(input_shape) == 1:
             toy = {"network": "toy"} if input_shape == (2,) else {}
