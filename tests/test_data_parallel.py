@@ -375,8 +375,11 @@ def test_several_fit_what_one_fits(case, size, monkeypatch):
     check((CASES | LONG)[case], size, monkeypatch)
 
 
-def test_batches_of_fewer_rows_than_processes(monkeypatch):
-    check(["StatDEC", lambda: blobs(9), BRIEF], 3, monkeypatch)
+@pytest.mark.parametrize(
+    ("name", "params"), [("StatDEC", BRIEF), ("VariationalGMMClustering", {"max_epochs": 2})]
+)
+def test_batches_of_fewer_rows_than_processes(name, params, monkeypatch):
+    check([name, lambda: blobs(9), params], 3, monkeypatch)
 
 
 def test_processes_may_have_other_numbers_of_threads(monkeypatch):
