@@ -38,7 +38,7 @@ ONLY = {
     "StatDEC": _STATDEC,
     "IDEC": _STATDEC | SETTINGS["IDEC"].params,
     "DCCS": {"tol": 0, "n_init": 1},
-    "VariationalGMMClustering": {"n_init": 1},
+    "VariationalGMMClustering": {"n_init": 1, "posterior_mass": 1.0},  # as by hand
     "MMDC": {"refine_after": None},
 }
 
