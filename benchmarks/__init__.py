@@ -8,5 +8,6 @@ Modules by concept:
 - commands: `papers`, `peers` (and `peer_fit`, which runs beside other packages), `speed` (and
   `loops`, `loader`), `scale`, `gpu`, `report` (and `costs`, `plots`);
 - single questions, commands of their own: `demo`, `dccs_passes`, `label_free`, `large`, `threads`,
-  `statdec_networks`, `vgmm_speed`, `vgmm_toy`, `method_pictures`, `image_folder`, `data_parallel`.
+  `statdec_networks`, `thumbnails`, `vgmm_speed`, `vgmm_toy`, `method_pictures`, `image_folder`,
+  `data_parallel`.
 """

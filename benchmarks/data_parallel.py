@@ -21,7 +21,7 @@ from benchmarks import _common
 
 SETTINGS = {
     "StatDEC": {"pretrain_epochs": 1, "tol": 0, "statistics_pooling": True},
-    "VariationalGMMClustering": {"n_init": 1},
+    "VariationalGMMClustering": {"n_init": 1, "posterior_mass": 1.0},
     "DCCS": {"tol": 0},
     "MMDC": {"refine_after": None},
 }

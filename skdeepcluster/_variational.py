@@ -60,8 +60,9 @@ PAPER_COLOUR_RECONS = ((0, 0.5), (40, 0.1))
 #: Size of an image for which the likelihood has the weight 1.
 MNIST_PIXELS = 784
 
-#: Where `posterior_mass` is below 1, how many sizes of batches the decoder may meet from one to
-#: twice as many. A CPU prepares for each new one, which takes as long as a batch, and keeps that.
+#: Where `posterior_mass` is below 1, how many sizes of batches the decoder may meet between one and
+#: its double. A CPU prepares for each new size, which takes as long as a batch, and keeps what it
+#: made.
 SIZES_PER_OCTAVE = 4
 
 
@@ -296,10 +297,11 @@ class VariationalGMMNet(StartingNet):
             kept = smallest_set(log_q.detach(), self.posterior_mass)
             rows, components = kept.nonzero(as_tuple=True)
             log_q = log_q.masked_fill(~kept, -math.inf).log_softmax(dim=1)
-            again = _up_to_few_sizes(len(rows), *kept.shape, x.device)
+            again = _up_to_few_sizes(len(rows), kept.numel(), x.device)
+            repeated = rows[again]
             with self.autocast():
-                output = self.module_.decode(z[rows[again], components[again]])
-            pairs = self.log_likelihood(x[rows[again]], output)[: len(rows)]
+                output = self.module_.decode(z[repeated, components[again]])
+            pairs = self.log_likelihood(x[repeated], output)[: len(rows)]
             log_likelihood = torch.zeros_like(kl).index_put((rows, components), pairs)
             share = kept.float().mean()
         else:
@@ -377,10 +379,10 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
     where :math:`\hat x` is a random distortion of x, a bar is the mean over rows, of the ELBO over
     the distorted ones as well (`augmented_elbo`), and a and b are `aug_weights`.
 
-    How it works: :math:`z_k` is drawn from :math:`q(z|x,k)` for every component and decoded, so
-    that the expectation over components is exact (eq. 13); nothing discrete is ever drawn. What
-    does not depend on k is computed once a row. `posterior_mass` leaves out what a sharp q(k|x)
-    makes unimportant. The weights follow the schedules given, an epoch at a time.
+    How it works: :math:`z_k` is drawn from :math:`q(z|x,k)` for every component, and decoded for
+    those that hold 0.999 of :math:`q(k|x)` (`posterior_mass`). The expectation over components is a
+    sum (eq. 13), exact where the mass is 1: nothing discrete is ever drawn. What does not depend on
+    k is computed once a row. The weights follow the schedules given, an epoch at a time.
 
     Parameters
     ----------
@@ -434,8 +436,8 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         Whether the augmented rows are in the ELBO, too.
     posterior_mass : float, default=0.999
         Share of q(k|x), above 0: components outside the smallest set that holds it are left out of
-        a row's expectation, and the others made to sum to one. 1 is exact, as in the paper, and
-        for a decoder of your own in which rows of a batch depend on each other.
+        a row's expectation, and the others made to sum to one. 1 is exact, as in the paper. Take 1
+        for a decoder of your own with batch normalisation or dropout.
     n_init : int, default=1
         Number of starts from different random weights, as with
         :class:`sklearn.mixture.GaussianMixture`: each is trained for `init_epochs`, and the one
@@ -500,9 +502,9 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
     history_ : list of dict
         A row an epoch: "epoch", "phase" ("start" or "clustering"), the means of "loss", of the
         ELBO's parts "log_likelihood", "kl" and "entropy", of "l2" and "w2" where rows are
-        augmented, and of "decoded", the share of components that were decoded; the weights
-        "lambda_recons" and "lambda_aug"; "seconds"; at the end of a start "information", the
-        mutual information of rows and components in nats.
+        augmented, and of "decoded", the share of components that were in the expectation; the
+        weights "lambda_recons" and "lambda_aug"; "seconds"; at the end of a start "information",
+        the mutual information of rows and components in nats.
     n_features_in_ : int
         Numbers in a row.
     feature_names_in_ : ndarray of str
@@ -995,11 +997,11 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         return mean[torch.arange(len(x), device=x.device), log_q.argmax(dim=1)]
 
 
-def _up_to_few_sizes(pairs: int, n: int, n_clusters: int, device: torch.device) -> torch.Tensor:
-    """Return 0, ..., pairs - 1, and again from 0, so that few sizes occur from n to n K."""
-    octaves = math.ceil(math.log2(pairs / n) * SIZES_PER_OCTAVE) / SIZES_PER_OCTAVE
-    size = min(max(pairs, math.ceil(n * 2**octaves)), n * n_clusters)
-    return torch.arange(size, device=device) % pairs
+def _up_to_few_sizes(n: int, most: int, device: torch.device) -> torch.Tensor:
+    """Return 0, ..., n - 1, and again from 0, so that few sizes occur, which are `most` at most."""
+    octaves = math.ceil(math.log2(n) * SIZES_PER_OCTAVE) / SIZES_PER_OCTAVE
+    size = min(max(n, math.ceil(2**octaves)), most)
+    return torch.arange(size, device=device) % n
 
 
 def _at(schedule: tuple[tuple[int, float], ...], epoch: int) -> float:

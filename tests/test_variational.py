@@ -13,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from benchmarks.settings import parameters
-from skdeepcluster import VariationalGMMClustering
+from skdeepcluster import VariationalGMMClustering, _variational
 from skdeepcluster.augmentation import feature_noise
 from skdeepcluster.datasets import make_circle_arcs
 from skdeepcluster.metrics import clustering_accuracy
@@ -254,7 +254,7 @@ def test_exact_expectation_against_drawing_components(seed):
     model = make(max_epochs=2, random_state=seed).fit(X)
     x = (X - X.mean(axis=0)) / X.std(axis=0)
     torch.manual_seed(seed)
-    got, error = loss_parts(model.net_, tensor(x))
+    got, error = loss_parts(model.net_, tensor(x), posterior_mass=1.0)
     parts = float64_model(model.net_, x)
     rng = np.random.default_rng(seed)
     estimates = []
@@ -271,10 +271,12 @@ def test_exact_expectation_against_drawing_components(seed):
     assert abs(-got - np.mean(estimates)) < 5 * np.hypot(error, own_error)
 
 
-def test_one_component_without_augmentation_is_a_plain_autoencoder():
+@pytest.mark.parametrize("mass", [0.999, 1.0])
+def test_one_component_without_augmentation_is_a_plain_autoencoder(mass):
     """The ELBO of a variational autoencoder, written out: no components anywhere."""
     X = images()
-    model = make(1, augmentation=None, lambda_aug=0.0, lambda_recons=1.0, max_epochs=2).fit(X)
+    plain = {"augmentation": None, "lambda_aug": 0.0, "lambda_recons": 1.0}
+    model = make(1, posterior_mass=mass, max_epochs=2, **plain).fit(X)
     net = model.net_
     x = tensor(X[:, None] / 255)
     torch.manual_seed(0)
@@ -301,7 +303,7 @@ def test_posterior_mass_of_a_sharp_assignment_changes_little():
     x = tensor((X - X.mean(axis=0)) / X.std(axis=0))
     with torch.no_grad():  # nearly one-hot
         model.net_.latent_.assignment.weight *= 100
-    exact, error = loss_parts(model.net_, x)
+    exact, error = loss_parts(model.net_, x, posterior_mass=1.0)
     truncated, other_error = loss_parts(model.net_, x, posterior_mass=0.999)
     assert truncated == pytest.approx(exact, abs=0.02 + 5 * np.hypot(error, other_error))
     model.net_.posterior_mass = 0.5
@@ -346,7 +348,23 @@ def test_few_sizes_of_batches_are_decoded(n_clusters, monkeypatch):
     decoded.discard(2)  # what is tried before the training
     assert min(decoded) >= 40
     assert max(decoded) <= 40 * n_clusters
-    assert len(decoded) <= 1 + 4 * np.log2(n_clusters)
+    assert len(decoded) <= 2 + np.ceil(4 * np.log2(n_clusters))
+
+
+def test_what_fills_up_a_batch_of_the_decoder_changes_no_gradient(monkeypatch):
+    def gradients():
+        net, x = drawn_net(6, posterior_mass=0.6), draws(0, 90, 4)
+        parameters = [*net.module_.parameters(), *net.latent_.parameters()]
+        torch.manual_seed(0)
+        loss = net._objective(tensor(x), None, 0.7, 0.0)["loss"]
+        return torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    filled = gradients()
+    monkeypatch.setattr(_variational, "_up_to_few_sizes", lambda n, *_: torch.arange(n))
+    for one, other in zip(filled, gradients(), strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_gradient_of_a_truncated_step_is_finite():
@@ -932,7 +950,7 @@ def test_networks_of_table_ii_for_colours_and_faces_are_fitted(network, shape):
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")  # what torch reads while it compiles
-@pytest.mark.parametrize("params", [{}, {"posterior_mass": 0.9}, {"lambda_aug": ((0, 0), (2, 1))}])
+@pytest.mark.parametrize("params", [{}, {"posterior_mass": 1.0}, {"lambda_aug": ((0, 0), (2, 1))}])
 def test_compiled_the_objective_is_the_same(params, monkeypatch):
     compile_ = torch.compile
     monkeypatch.setattr(torch, "compile", lambda function: compile_(function, backend="eager"))

@@ -71,7 +71,7 @@ def data_parallel(accelerator: Any = None) -> Iterator[None]:
     along their first dimension; rows that depend on each other in another way would see those of
     their process alone. Where processes come to draw different numbers, `fit` raises a
     NotImplementedError: dropout of what is not a row each (`VariationalGMMClustering` decodes some
-    of a row's components where `posterior_mass` is below 1), or a callback that draws in one alone.
+    of a row's components but for ``posterior_mass=1``), or a callback that draws in one alone.
 
     References
     ----------
