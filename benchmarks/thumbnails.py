@@ -50,11 +50,9 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     images, target = _common.load("cifar10", args.data)
-    row = {"seed": args.seed, "n": args.n, "threads": args.threads}
-    row |= row_of(images[: args.n], target[: args.n], args.seed) | _common.stamp()
-    rows = [
-        r for r in _common.read(NAME).get("rows", []) if (r["seed"], r["n"]) != (args.seed, args.n)
-    ]
+    key = {"seed": args.seed, "n": args.n}
+    row = key | row_of(images[: args.n], target[: args.n], args.seed) | _common.stamp()
+    rows = [r for r in _common.read(NAME).get("rows", []) if not key.items() <= r.items()]
     _common.write(NAME, {"rows": [*rows, row]})
     print(row)
 
