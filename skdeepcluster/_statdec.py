@@ -687,6 +687,9 @@ class StatDEC(DeepClusterer):
     def inverse_transform(self, Z: ArrayLike) -> np.ndarray:
         """Decode embeddings.
 
+        With ``network="unet"`` the skips are their running means: there is no image to take them
+        from.
+
         Parameters
         ----------
         Z : array-like of shape (n, embedding dimension)
@@ -733,7 +736,8 @@ class StatDEC(DeepClusterer):
         r"""Minus the objective on X, the higher the better.
 
         The target is that of the training set's cluster frequencies, so that a row's part does not
-        depend on the other rows. Comparable between runs with the same `lam`, `alpha`, `beta`,
+        depend on the other rows; a UNet decodes without the row's own skips, as in
+        `inverse_transform`. Comparable between runs with the same `lam`, `alpha`, `beta`,
         `weighted_target`, `gamma`, `n_clusters`, kind of network (variational or not) and scaling
         of X; not between others, because these change the objective itself.
 
@@ -895,6 +899,7 @@ class StatDEC(DeepClusterer):
         q = log_q.exp()
         p = target_distribution(q, net.weights_.to(q.device))
         kl = kl_divergence(p, log_q, by_row=True)
-        output = net.decode(encoding, q)
+        # A UNet's skips carry the image past the embedding, which is what is to be rated.
+        output = net.decode(encoding._replace(skips=()), q)
         error, _ = net.error(output, x, net.power_, encoding.divergence, by_row=True)
         return net.lam * kl + (1 - net.lam) * error

@@ -522,6 +522,27 @@ def test_score_has_the_part_of_the_prior():
     assert model.score(X) - score == pytest.approx(0.9 * 0.5 * divergence / 5, rel=1e-4)
 
 
+@pytest.mark.parametrize("network", ["mlp", "cnn", "unet"])
+def test_score_rates_what_the_embedding_holds(network):
+    """Not what the skips of a UNet carry past it."""
+    X = np.random.default_rng(0).random((40, 8, 8))
+    model = StatDEC(3, network=network, **QUICK | {"lam": 0.0}).fit(X)
+    error = ((model.inverse_transform(model.transform(X)) - X) ** 2).mean()
+    assert model.score(X) == pytest.approx(-error / (X**2).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("share", [-0.1, 2, np.nan])
+def test_share_of_skips_that_are_dropped(share):
+    with pytest.raises(ValueError, match=r"skip_dropout must be a finite number in \[0, 1\]"):
+        UNetAutoencoder((1, 8, 8), skip_dropout=share)
+
+
+@pytest.mark.parametrize("network", [CNNAutoencoder, UNetAutoencoder])
+def test_images_have_a_side(network):
+    with pytest.raises(ValueError, match=r"1 at least in each place, got \(1, 0, 8\)"):
+        network((1, 0, 8))
+
+
 def test_terms_of_the_variational_objective_in_history():
     X = images()
     model = StatDEC(2, network="vae", beta=0.3, **QUICK).fit(X)

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_array_equal
+from scipy import stats
 
 pytest.importorskip("benchmarks")
 
@@ -25,6 +27,7 @@ from benchmarks import (
     collect,
     costs,
     data,
+    extras,
     gpu,
     large,
     papers,
@@ -238,12 +241,48 @@ def test_every_row_of_the_papers_is_a_setting_with_figures():
         assert content["table"].startswith("Table")
 
 
-def test_samplings_by_name_have_the_sizes_of_their_formula():
-    for sampling, ratio in (("long-tailed 10", 10), ("step 10", 10), ("balanced", 1)):
-        y = data.select("digits", sampling=sampling, n=600).y
-        sizes = np.bincount(y)
-        assert sizes[0] == pytest.approx(ratio * sizes[-1], abs=ratio)
-        assert 500 < len(y) <= 620
+@pytest.mark.parametrize(
+    ("sampling", "shares"),
+    [
+        ("long-tailed 10", 10 ** (-np.arange(10) / 9)),
+        ("long-tailed 100", 100 ** (-np.arange(10) / 9)),
+        ("step 10", np.repeat([1, 0.1], 5)),
+        ("step 100", np.repeat([1, 0.01], 5)),
+        ("balanced", np.ones(10)),
+    ],
+)
+def test_samplings_by_name_have_the_sizes_of_their_formula(sampling, shares):
+    y = data.select("digits", sampling=sampling, n=300).y
+    sizes = np.bincount(y)
+    assert_array_equal(sizes, np.maximum(1, np.floor(shares * sizes[0] + 0.5)))
+    assert len(y) == pytest.approx(300, abs=10)
+
+
+def test_distortions_of_the_shift():
+    X = np.zeros((1, 28, 28), np.uint8)
+    X[0, 4:24, 13:15] = 200  # an upright stroke
+    found = dict(extras._distorted(X, 0))
+    assert_array_equal(found["undistorted"], X)
+    assert_array_equal(found["inverted"], 255 - X)
+    assert (found["thick"] >= X).all()
+    assert (found["thick"] > 0).sum() == 21 * 3
+    rows, columns = np.nonzero(found["rotated"][0] > 100)
+    slope = np.polyfit(rows, columns, 1)[0]
+    assert abs(np.degrees(np.arctan(slope))) == pytest.approx(15, abs=2)
+    for share in (0.1, 0.3):
+        grey = np.full((1, 100, 100), 128, np.uint8)
+        noise = dict(extras._distorted(grey, 0))[f"noise {share}"].astype(float) - 128
+        limit = 127.5 / (255 * share)
+        assert noise.std() == pytest.approx(
+            255 * share * np.sqrt(clipped_variance(limit)), rel=0.03
+        )
+
+
+def clipped_variance(limit):
+    """Variance of a standard normal number that is clipped at +-limit."""
+    inside = stats.truncnorm(-limit, limit)
+    share = 1 - 2 * stats.norm.sf(limit)
+    return share * inside.var() + (1 - share) * limit**2
 
 
 def test_protocols_say_what_is_scored():

@@ -1,8 +1,10 @@
 """Samplings have the sizes that their formulas say; files and folders come back as written."""
 
+import builtins
 import errno
 import os
 import re
+from http.client import IncompleteRead
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,11 @@ def test_bad_labels(make):
         make(np.zeros((3, 1)), np.zeros(3, int))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         make(np.zeros((3, 1)), [0, 1])
+    with pytest.raises(TypeError, match="X must be rows of data, got None"):
+        make(None, [0, 1])
+    for labels, kinds in (([0, None, 1], "NoneType, int"), ([0, "a", 1], "int, str")):
+        with pytest.raises(TypeError, match=f"y must have labels of one kind.*, got {kinds}"):
+            make(np.zeros((3, 1)), np.array(labels, object))
     with pytest.raises(ValueError, match=r"one label a row, got shape \(2, 2\)"):
         make(np.zeros((2, 1)), [[0, 1], [1, 0]])
 
@@ -202,7 +209,7 @@ def test_openmls_names_are_the_packages(monkeypatch, tmp_path):
 
 def test_rows_of_cifar_unfold_channel_first(monkeypatch, tmp_path):
     Remote(monkeypatch)
-    monkeypatch.setattr(_fetch, "write_whole", lambda path, parts: None)
+    monkeypatch.setattr(_fetch, "write_whole", lambda path, parts, keep=True: None)
     monkeypatch.setattr(np, "savez_compressed", lambda *args, **kwargs: None)
     data = fetch("cifar10", tmp_path).data
     assert data.shape == (60_000, 32, 32, 3)
@@ -229,6 +236,30 @@ def test_without_a_connection(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_connection_that_ends_in_the_middle(monkeypatch, tmp_path):
+    def fail(*args, **kwargs):
+        raise IncompleteRead(b"some")
+
+    monkeypatch.setattr(_fetch, "fetch_openml", fail)
+    with pytest.raises(OSError, match=r"Fashion-MNIST from OpenML \(IncompleteRead.*put a file"):
+        fetch("fashion_mnist", tmp_path)
+
+
+def test_what_cannot_be_kept_is_not_fetched(monkeypatch, tmp_path):
+    fetched, opened = [], builtins.open
+    monkeypatch.setattr(_fetch, "fetch_openml", lambda *args, **kwargs: fetched.append(args))
+
+    def open_(file, mode="r", *args, **kwargs):
+        if "x" in mode:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return opened(file, mode, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "open", open_)
+    with pytest.raises(PermissionError, match=r"mnist\.npz"):
+        fetch("mnist", tmp_path)
+    assert not fetched
+
+
 def test_openml_with_something_else(monkeypatch, tmp_path):
     monkeypatch.setattr(
         _fetch, "fetch_openml", lambda *args, **kwargs: Bunch(data=np.zeros((5, 3)), target=[])
@@ -248,8 +279,16 @@ def test_unknown_names_and_damaged_files(tmp_path):
     with pytest.raises(ValueError, match=r"'data' and 'target', found \['data'\]"):
         fetch("half", tmp_path)
     np.savez(tmp_path / "uneven.npz", data=np.zeros(3), target=np.zeros(2))
-    with pytest.raises(ValueError, match="3 rows of data but 2 labels"):
+    with pytest.raises(ValueError, match=r"uneven\.npz .* the shapes \(3,\) and \(2,\)"):
         fetch("uneven", tmp_path)
+    np.savez(tmp_path / "number.npz", data=np.float64(3), target=np.zeros(2))
+    with pytest.raises(ValueError, match=r"number\.npz .* the shapes \(\) and \(2,\)"):
+        fetch("number", tmp_path)
+    np.savez(tmp_path / "columns.npz", data=np.zeros((3, 2)), target=np.zeros((3, 2)))
+    with pytest.raises(ValueError, match=r"columns\.npz .* the shapes \(3, 2\) and \(3, 2\)"):
+        fetch("columns", tmp_path)
+    with pytest.raises(TypeError, match=r"name must be a str, got \['mnist'\]"):
+        fetch(["mnist"], tmp_path)
     np.savez(tmp_path / "pickled.npz", data=np.array([{}], object), target=np.zeros(1))
     with pytest.raises(ValueError, match=r"pickled\.npz is no file of plain arrays"):
         fetch("pickled", tmp_path)
@@ -421,6 +460,26 @@ def test_palettes_and_their_transparency(tmp_path):
     assert data[0, 0, 0].tolist() == [0, 255, 0]
     assert data[0, 7, 7].tolist() == [255, 0, 0]
     assert data[1, 0, 0].tolist() == [0, 0, 255]
+
+
+def test_transparent_grey_of_16_bits(tmp_path):
+    wide = np.full((8, 8), 1000, np.uint16)
+    wide[4:] = 40_000
+    Image.fromarray(wide).save(tmp_path / "a.png", transparency=1000)
+    data = load_image_folder(tmp_path, 8, background="lime").data
+    assert data[0, 0, 0].tolist() == [0, 255, 0]
+    assert data[0, 7, 7].tolist() == [156, 156, 156]  # 40,000 of 65,535
+
+
+def test_a_folder_without_a_readable_image_keeps_its_number(tmp_path):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        draw().save(tmp_path / name / "x.png")
+    (tmp_path / "b" / "x.png").write_bytes(b"nothing")
+    with pytest.warns(DataConversionWarning, match="1 of 3"):
+        images = load_image_folder(tmp_path, 8, labels=True)
+    assert images.target.tolist() == [0, 2]
+    assert images.target_names == ["a", "b", "c"]
 
 
 def test_alpha_shows_the_background(tmp_path):

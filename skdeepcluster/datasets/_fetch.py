@@ -1,6 +1,7 @@
 """Known image data by name: from a file at hand, else from OpenML."""
 
 import io
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,11 +57,13 @@ def fetch(name: str, data_home: str | Path | None = None) -> Bunch:
 
     Raises
     ------
+    TypeError
+        If `name` is no str.
     ValueError
-        If there is no such file and the name is none of OpenML's, if the file is damaged or lacks
-        an array, or if OpenML gives something else than expected.
+        If there is no such file and the name is none of OpenML's, if the file is damaged, lacks an
+        array or has not one label a row, or if OpenML gives something else than expected.
     OSError
-        If OpenML cannot be reached.
+        If OpenML cannot be reached, or the file cannot be written.
 
     Notes
     -----
@@ -87,6 +90,8 @@ def fetch(name: str, data_home: str | Path | None = None) -> Bunch:
     >>> mine.data.shape
     (5, 8, 8)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a str, got {name!r}.")
     folder = Path(get_data_home(data_home))
     path = folder / f"{name}.npz"
     if name in _OWN_NAMES and not path.is_file():
@@ -99,6 +104,7 @@ def fetch(name: str, data_home: str | Path | None = None) -> Bunch:
             f"there is no file {path}, and name={name!r} is none of what OpenML is asked for: "
             f"{', '.join(sorted(_OPENML))}."
         )
+    write_whole(path, [], keep=False)  # not to know only after the download that it cannot be kept
     data, target = _download(name, path)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, data=data, target=target)
@@ -114,9 +120,11 @@ def _read(path: Path) -> Bunch:
         found = file.files
     if len(arrays) < 2:
         raise ValueError(f"{path} must have the arrays 'data' and 'target', found {found}.")
-    if len(arrays["data"]) != len(arrays["target"]):
+    shapes = arrays["data"].shape, arrays["target"].shape
+    if len(shapes[1]) != 1 or shapes[0][:1] != shapes[1]:
         raise ValueError(
-            f"{path} has {len(arrays['data'])} rows of data but {len(arrays['target'])} labels."
+            f"{path} must have rows of data and one label a row, got arrays of the shapes "
+            f"{shapes[0]} and {shapes[1]}."
         )
     return Bunch(**arrays, filename=str(path))
 
@@ -128,7 +136,7 @@ def _download(name: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
         bunch = fetch_openml(
             source.name, version=1, as_frame=False, cache=False, parser="liac-arff"
         )
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise OSError(
             f"cannot fetch {source.name} from OpenML ({error}). Without a connection, put a file "
             f"with the arrays 'data' and 'target' at {path}."

@@ -66,8 +66,9 @@ def load_image_folder(
     background : str, default="white"
         Colour behind transparent pixels, by any name that Pillow knows.
     memory_map : bool or "auto", default="auto"
-        Whether the array is a memory map of a temporary file, which vanishes with the array. "auto"
-        is True where it would take more than half of the memory that is available.
+        Whether the array is a memory map of a file in Python's temporary folder (`TMPDIR`), which
+        vanishes with the array. "auto" is True where it would take more than half of the memory
+        that is available.
     n_jobs : int or None, default=None
         Threads, as for scikit-learn: None is 1, -1 all cores. They pay for large images.
     verbose : int, default=0
@@ -84,7 +85,7 @@ def load_image_folder(
         - target : ndarray of shape (n,), int; only with `labels`
             Number of each image's folder.
         - target_names : list of str; only with `labels`
-            The folders.
+            The folders. One of which no image can be read keeps its number.
 
     Raises
     ------
@@ -312,7 +313,13 @@ def _plain(image: Image.Image, background: str, is_16_bit: bool) -> Image.Image:
     """Return the image without transparency, palette and wide integers."""
     if image.mode.startswith("I") and is_16_bit:  # which convert would clip
         wide = np.asarray(image).astype(np.int64)
-        return Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8))
+        grey = Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8))
+        clear = image.info.get("transparency")
+        if clear is None:
+            return grey
+        ground = Image.new("RGB", image.size, background)
+        ground.paste(grey.convert("RGB"), mask=Image.fromarray(wide != clear))
+        return ground
     if image.mode in ("F", "I"):
         kind = "floats" if image.mode == "F" else "32-bit integers"
         raise ValueError(f"its pixels are {kind}, of which the range is not known")

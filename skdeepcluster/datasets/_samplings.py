@@ -24,7 +24,7 @@ def make_long_tailed(
 
     Parameters
     ----------
-    X : array, DataFrame or sparse matrix of n rows
+    X : array, list, DataFrame or sparse matrix of n rows
         Data of any number of dimensions.
     y : array-like of shape (n,)
         Labels; class k is the k-th of them in sorted order.
@@ -35,7 +35,7 @@ def make_long_tailed(
 
     Returns
     -------
-    X : of the type of X, of shape (m, ...)
+    X : of the type of X (an array of a list or memory map), of shape (m, ...)
         The rows that stay, in the order that they had.
     y : ndarray of shape (m,)
         Their labels.
@@ -44,6 +44,8 @@ def make_long_tailed(
     ------
     ValueError
         If `ratio` is below 1, there is one class only, or the lengths of X and y differ.
+    TypeError
+        If X is None, or the labels cannot be sorted.
 
     References
     ----------
@@ -80,7 +82,7 @@ def make_step_imbalanced(
 
     Parameters
     ----------
-    X : array, DataFrame or sparse matrix of n rows
+    X : array, list, DataFrame or sparse matrix of n rows
         Data of any number of dimensions.
     y : array-like of shape (n,)
         Labels; class k is the k-th of them in sorted order.
@@ -91,7 +93,7 @@ def make_step_imbalanced(
 
     Returns
     -------
-    X : of the type of X, of shape (m, ...)
+    X : of the type of X (an array of a list or memory map), of shape (m, ...)
         The rows that stay, in the order that they had.
     y : ndarray of shape (m,)
         Their labels.
@@ -100,6 +102,8 @@ def make_step_imbalanced(
     ------
     ValueError
         If `ratio` is below 1, there is one class only, or the lengths of X and y differ.
+    TypeError
+        If X is None, or the labels cannot be sorted.
 
     References
     ----------
@@ -133,7 +137,7 @@ def make_retention_imbalanced(
 
     Parameters
     ----------
-    X : array, DataFrame or sparse matrix of n rows
+    X : array, list, DataFrame or sparse matrix of n rows
         Data of any number of dimensions.
     y : array-like of shape (n,)
         Labels; class k is the k-th of them in sorted order.
@@ -144,7 +148,7 @@ def make_retention_imbalanced(
 
     Returns
     -------
-    X : of the type of X, of shape (m, ...)
+    X : of the type of X (an array of a list or memory map), of shape (m, ...)
         The rows that stay, in the order that they had.
     y : ndarray of shape (m,)
         Their labels.
@@ -153,6 +157,8 @@ def make_retention_imbalanced(
     ------
     ValueError
         If `r_min` is not in (0, 1], there is one class only, or the lengths of X and y differ.
+    TypeError
+        If X is None, or the labels cannot be sorted.
 
     References
     ----------
@@ -179,13 +185,19 @@ def _sample(
     X: Any, y: ArrayLike, size: Callable[[int, np.ndarray], float], random_state: Any
 ) -> tuple[Any, np.ndarray]:
     """Keep ``size(k, sizes)`` rows of class k, where `sizes` are those that the classes have."""
+    if X is None:
+        raise TypeError("X must be rows of data, got None.")
     y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
     if y.ndim != 1:
         raise ValueError(f"y must be one-dimensional, one label a row, got shape {y.shape}.")
     check_consistent_length(X, y)
-    classes, class_of, sizes = np.unique(y, return_inverse=True, return_counts=True)
+    try:
+        classes, class_of, sizes = np.unique(y, return_inverse=True, return_counts=True)
+    except TypeError as error:
+        kinds = ", ".join(sorted({type(label).__name__ for label in y}))
+        raise TypeError(f"y must have labels of one kind, to be sorted, got {kinds}.") from error
     if len(classes) < 2:
-        raise ValueError(f"y must have two classes at least, got only {classes[0]!r}.")
+        raise ValueError(f"y must have two classes at least, got only {classes.tolist()[0]!r}.")
     random = check_random_state(random_state)
     kept = []
     for k in range(len(classes)):

@@ -69,6 +69,8 @@ def check_image(input_shape: Sequence[int]) -> tuple[int, int, int]:
     shape = tuple(input_shape)
     if len(shape) != 3:
         raise ValueError(f"input_shape must be (C, H, W), got {shape}.")
+    if min(shape) < 1:
+        raise ValueError(f"input_shape must have 1 at least in each place, got {shape}.")
     return shape
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from skdeepcluster._validation import check_real
 from skdeepcluster.networks._convolutions import (
     BatchNorm,
     Conv2d,
@@ -34,8 +35,8 @@ class UNetAutoencoder(nn.Module):
     maps' size by repeating pixels, followed by a 3 × 3 convolution. Before the second and the third
     time the encoder's maps of the same size, the skips s, are concatenated.
 
-    How it works: with its skips alone the decoder can reconstruct the image, and the embedding
-    would hold nothing worth clustering. So in training the skips of each row are replaced by their
+    How it works: with its skips alone the decoder can reconstruct most of the image, and the
+    embedding would hold less of it. So in training the skips of each row are replaced by their
     mean over the data with probability `skip_dropout`, and the decoder must do with the embedding.
     Their running means are also what `decode` takes when there is no image to take skips from.
 
@@ -98,6 +99,7 @@ class UNetAutoencoder(nn.Module):
         n_in, *size = check_image(input_shape)
         if len(channels) != 3:
             raise ValueError(f"channels must have three numbers, got {tuple(channels)}.")
+        check_real("skip_dropout", skip_dropout, maximum=1.0)
         sizes = halved(tuple(size), 3)
         self.register_buffer("row_mean", torch.zeros(tuple(input_shape)))
         self.skip_dropout = skip_dropout
