@@ -214,13 +214,19 @@ class VariationalGMMNet(StartingNet):
         mean, variance = self.latent_.posterior(self.latent_.project(h_posterior))
         return Posterior(self.latent_.log_assignment(h), mean, variance, variance.sqrt())
 
+    def observed(self, x: torch.Tensor) -> torch.Tensor:
+        """Return x as the likelihood takes it: black and white pixels in [0, 1].
+
+        A distortion of the user's, or a row that `fit` has not seen, may leave that, where the
+        likelihood has no bound.
+        """
+        return x.clamp(0, 1) if self.likelihood == "bernoulli" else x
+
     def log_likelihood(self, x: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-        """Log p(x|z) of each row (eq. 9), from what the decoder gave."""
+        """Log p(x|z) of each row (eq. 9) as `observed`, from what the decoder gave."""
         output = output.float()
         if self.likelihood == "bernoulli":
-            # A distortion of the user's, or a row that `fit` has not seen, may leave [0, 1], where
-            # the likelihood has no bound.
-            return bernoulli_log_likelihood(x.clamp(0, 1), output)
+            return bernoulli_log_likelihood(x, output)
         mean, raw = output.chunk(2, dim=1)
         return gaussian_log_likelihood(x, mean, bounded_variance(raw))
 
@@ -232,6 +238,7 @@ class VariationalGMMNet(StartingNet):
     def row_elbo(self, x: torch.Tensor) -> torch.Tensor:
         """ELBO of each row (eq. 13) with z at the posteriors' means and every component."""
         posterior = self.infer(x)
+        x = self.observed(x)
         # One after the other: all at once would take K times the memory, and no less time.
         outputs = (self.module_.decode(posterior.mean[:, k]) for k in range(self.n_clusters))
         log_likelihood = torch.stack([self.log_likelihood(x, out) for out in outputs], dim=1)
@@ -292,6 +299,7 @@ class VariationalGMMNet(StartingNet):
         log_q, mean, variance, std = posterior
         kl = gaussian_kl(mean, variance, *self.latent_.prior())  # (n, K)
         z = torch.addcmul(mean, std, torch.randn_like(std))  # (n, K, e)
+        x = self.observed(x)  # before rows are repeated
         if self.posterior_mass < 1:
             # Finding them waits for a GPU once a step, for far fewer passes of the decoder.
             kept = smallest_set(log_q.detach(), self.posterior_mass)
