@@ -67,15 +67,18 @@ def row_of(X, y, seed, setting):
 
 
 def z_only(model, X):
-    decoded = model.inverse_transform(model.transform(X))
-    return float(((decoded - X) ** 2).mean() / (X**2).mean())
+    return relative_error(model.inverse_transform(model.transform(X)), X)
 
 
 def neighbours(model, X):
     rows = X.reshape(len(X), -1)
     folds = KFold(5, shuffle=True, random_state=0)
     found = cross_val_predict(KNeighborsRegressor(5), model.transform(X), rows, cv=folds)
-    return float(((found - rows) ** 2).mean() / (rows**2).mean())
+    return relative_error(found, rows)
+
+
+def relative_error(found, X):
+    return float(((found - X) ** 2).mean() / (X**2).mean())
 
 
 def main():

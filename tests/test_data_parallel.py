@@ -321,6 +321,11 @@ LONG = {
     "VariationalGMMClustering, mass": [
         "VariationalGMMClustering",
         lambda: blobs(91),
+        {"posterior_mass": 0.9},
+    ],
+    "VariationalGMMClustering, exact": [
+        "VariationalGMMClustering",
+        lambda: blobs(91),
         {"posterior_mass": 1.0, "max_epochs": 3},
     ],
     "DCCS, conv": ["DCCS", lambda: images(61, 8, 8, 3), {"max_epochs": 1}, 5e-3],

@@ -120,7 +120,7 @@ def test_bfloat16(name):
     ("name", "given"),
     [
         *((name, {}) for name in ("StatDEC", "DCCS", "MMDC", "VariationalGMMClustering")),
-        ("VariationalGMMClustering", {"posterior_mass": 1.0}),
+        *(("VariationalGMMClustering", {"posterior_mass": mass}) for mass in (0.9, 1.0)),
         ("VariationalGMMClustering", {"network": "conv"}),
         *(("StatDEC", {"network": network}) for network in ("cnn", "unet", "vae")),
     ],

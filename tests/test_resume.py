@@ -90,6 +90,7 @@ VARIANTS = {
     "mixture": MIXTURE,
     "dccs starts": {**DCCS, "image_shape": (8, 8), "network": "mlp", "n_init": 2, "init_epochs": 2},
     "mixture starts": {**MIXTURE, "n_init": 2, "init_epochs": 1, "lambda_aug": ((0, 0.1), (2, 1))},
+    "mixture mass": {**MIXTURE, "posterior_mass": 0.9, "precision": "bfloat16"},
     "mixture exact": {**MIXTURE, "posterior_mass": 1.0, "precision": "bfloat16"},
     "DCCS": DCCS,
     "DCCS images": DCCS_IMAGES,

@@ -313,13 +313,10 @@ def _plain(image: Image.Image, background: str, is_16_bit: bool) -> Image.Image:
     """Return the image without transparency, palette and wide integers."""
     if image.mode.startswith("I") and is_16_bit:  # which convert would clip
         wide = np.asarray(image).astype(np.int64)
-        grey = Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8))
         clear = image.info.get("transparency")
-        if clear is None:
-            return grey
-        ground = Image.new("RGB", image.size, background)
-        ground.paste(grey.convert("RGB"), mask=Image.fromarray(wide != clear))
-        return ground
+        image = Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8))
+        if clear is not None:
+            image.putalpha(Image.fromarray((wide != clear).astype(np.uint8) * 255))
     if image.mode in ("F", "I"):
         kind = "floats" if image.mode == "F" else "32-bit integers"
         raise ValueError(f"its pixels are {kind}, of which the range is not known")
