@@ -318,10 +318,12 @@ LONG = {
     "StatDEC, affine": ["StatDEC", lambda: images(61, 8, 8), {"augmentation": "affine"}],
     "StatDEC, paper": ["StatDEC", lambda: blobs(91), {"pretraining": "paper"}],
     "VariationalGMMClustering, strokes": ["VariationalGMMClustering", lambda: images(61, 8, 8), {}],
+    # Three epochs: what is but within 1e-7 of the mass is kept in one process and not in another,
+    # which changes the fifth epoch's entropy by 3e-4, as a difference of 1e-7 in X does.
     "VariationalGMMClustering, mass": [
         "VariationalGMMClustering",
         lambda: blobs(91),
-        {"posterior_mass": 0.9},
+        {"posterior_mass": 0.9, "max_epochs": 3},
     ],
     "VariationalGMMClustering, exact": [
         "VariationalGMMClustering",
