@@ -6,6 +6,8 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.utils import check_array
 
 #: Largest whole number that NumPy and torch count with.
 LARGEST_INTEGER = int(np.iinfo(np.int64).max)
@@ -94,3 +96,24 @@ def check_image(name: str, value: Any, input_shape: Sequence[int]) -> None:
             f"{name}={value!r} is for images, but X has feature vectors: "
             "pass image_shape if its rows are images."
         )
+
+
+def check_labels(name: str, labels: ArrayLike) -> np.ndarray:
+    """Return labels as a one-dimensional array of whatever type they have, one of a row at least.
+
+    Raise if they are of another shape, or none, or miss a value, or cannot be sorted.
+    """
+    if np.ndim(labels) != 1:
+        raise ValueError(
+            f"{name} must be one-dimensional, one label a row, got shape {np.shape(labels)}."
+        )
+    labels = check_array(labels, ensure_2d=False, dtype=None, input_name=name)
+    if labels.dtype == object:
+        try:
+            np.sort(labels)
+        except TypeError as error:
+            kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
+            raise TypeError(
+                f"{name} must have labels of one kind, to be sorted, got {kinds}."
+            ) from error
+    return labels

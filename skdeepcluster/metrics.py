@@ -45,7 +45,9 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, make_scorer, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_consistent_length
+
+from skdeepcluster._validation import check_labels
 
 __all__ = [
     "acc_scorer",
@@ -58,15 +60,6 @@ __all__ = [
 ]
 
 
-def _check_labels(labels: ArrayLike, name: str) -> np.ndarray:
-    """Return labels as a non-empty 1-D array of whatever type they have."""
-    if np.ndim(labels) != 1:
-        raise ValueError(
-            f"{name} must be one-dimensional, one label per sample, got shape {np.shape(labels)}."
-        )
-    return check_array(labels, ensure_2d=False, dtype=None, input_name=name)
-
-
 def _mapped(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Map clusters to labels one-to-one, so that most samples are in the cluster of their label.
 
@@ -75,8 +68,8 @@ def _mapped(y_true: ArrayLike, y_pred: ArrayLike) -> tuple[np.ndarray, np.ndarra
     hits, sizes : ndarray of shape (labels,), int
         How many samples of each label are in its cluster, and how many there are. Labels sorted.
     """
-    y_true = _check_labels(y_true, "y_true")
-    y_pred = _check_labels(y_pred, "y_pred")
+    y_true = check_labels("y_true", y_true)
+    y_pred = check_labels("y_pred", y_pred)
     check_consistent_length(y_true, y_pred)
     counts = contingency_matrix(y_true, y_pred)  # (labels, clusters)
     sizes = counts.sum(axis=1)
@@ -134,6 +127,8 @@ def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     ------
     ValueError
         If an argument is empty or not one-dimensional, holds NaN, or their lengths differ.
+    TypeError
+        If labels of one argument are of several kinds, which cannot be sorted.
 
     See Also
     --------
@@ -188,6 +183,8 @@ def class_recall(y_true: ArrayLike, y_pred: ArrayLike) -> np.ndarray:
     ------
     ValueError
         If an argument is empty or not one-dimensional, holds NaN, or their lengths differ.
+    TypeError
+        If labels of one argument are of several kinds, which cannot be sorted.
 
     Notes
     -----
@@ -233,6 +230,8 @@ def balanced_clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     ------
     ValueError
         If an argument is empty or not one-dimensional, holds NaN, or their lengths differ.
+    TypeError
+        If labels of one argument are of several kinds, which cannot be sorted.
 
     See Also
     --------

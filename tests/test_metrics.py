@@ -206,6 +206,16 @@ def test_accuracy_of_bad_input_is_an_error(y_true, y_pred, message):
         clustering_accuracy(y_true, y_pred)
 
 
+@pytest.mark.parametrize(
+    "function", [clustering_accuracy, balanced_clustering_accuracy, class_recall]
+)
+def test_labels_that_cannot_be_sorted_are_an_error(function):
+    mixed = np.array([0, "a", 1], dtype=object)
+    for name, labels in (("y_true", (mixed, [0, 1, 1])), ("y_pred", ([0, 1, 1], mixed))):
+        with pytest.raises(TypeError, match=f"{name} must have labels of one kind.*, got int, str"):
+            function(*labels)
+
+
 @pytest.fixture(scope="module")
 def iris():
     return load_iris(return_X_y=True)

@@ -7,9 +7,9 @@ import numpy as np
 import scipy.sparse
 from numpy.random import RandomState
 from numpy.typing import ArrayLike
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 
-from skdeepcluster._validation import check_real
+from skdeepcluster._validation import check_labels, check_real
 
 
 def make_long_tailed(
@@ -187,15 +187,9 @@ def _sample(
     """Keep ``size(k, sizes)`` rows of class k, where `sizes` are those that the classes have."""
     if X is None:
         raise TypeError("X must be rows of data, got None.")
-    y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-    if y.ndim != 1:
-        raise ValueError(f"y must be one-dimensional, one label a row, got shape {y.shape}.")
+    y = check_labels("y", y)
     check_consistent_length(X, y)
-    try:
-        classes, class_of, sizes = np.unique(y, return_inverse=True, return_counts=True)
-    except TypeError as error:
-        kinds = ", ".join(sorted({type(label).__name__ for label in y}))
-        raise TypeError(f"y must have labels of one kind, to be sorted, got {kinds}.") from error
+    classes, class_of, sizes = np.unique(y, return_inverse=True, return_counts=True)
     if len(classes) < 2:
         raise ValueError(f"y must have two classes at least, got only {classes.tolist()[0]!r}.")
     random = check_random_state(random_state)

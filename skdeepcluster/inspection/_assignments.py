@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted
 
-from skdeepcluster._validation import check_choice
+from skdeepcluster._validation import check_choice, check_labels
 
 ORDERS = ("most", "least")
 
@@ -64,12 +64,10 @@ class Assignments:
         ------
         ValueError
             If they are not one-dimensional or of different length, empty, or hold NaN.
+        TypeError
+            If labels are of several kinds, which cannot be sorted.
         """
-        if np.ndim(labels) != 1:
-            raise ValueError(
-                f"labels must be one-dimensional, one a row, got shape {np.shape(labels)}."
-            )
-        labels = check_array(labels, ensure_2d=False, dtype=None, input_name="labels")
+        labels = check_labels("labels", labels)
         if confidence is not None:
             if np.ndim(confidence) != 1:
                 raise ValueError(
