@@ -1,8 +1,9 @@
-"""Convolutions of narrow maps stay in float32 under autocast, all others follow it."""
+"""Convolutions: those that also change the size, and what autocast does with narrow maps."""
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from skdeepcluster.networks import _convolutions
 
@@ -24,6 +25,47 @@ def test_only_narrow_maps_are_left_alone_by_autocast(kind, width, narrow):
     assert torch.equal(layer(x), exact)
 
 
+def two_steps(layer, x):
+    """Convolve and change the size one after the other."""
+    if isinstance(layer, _convolutions.UpsampleConv):
+        x = F.interpolate(x, scale_factor=2, mode="nearest")
+        return F.conv2d(x, layer.weight, layer.bias, padding=1)
+    return F.avg_pool2d(F.conv2d(x, layer.weight, padding=1), 2)
+
+
+RESIZING = [
+    lambda: _convolutions.ConvMeanPool(3, 5),
+    lambda: _convolutions.UpsampleConv(3, 5),
+    lambda: _convolutions.UpsampleConv(3, 5, bias=True),
+]
+
+
+@pytest.mark.parametrize("build", RESIZING)
+@pytest.mark.parametrize("sides", [(2, 2), (2, 9), (7, 3), (8, 8)])
+def test_convolution_and_change_of_size_at_once(build, sides):
+    layer, x = build().double(), torch.randn(4, 3, *sides, dtype=torch.float64, requires_grad=True)
+    weigh = torch.randn_like(two_steps(layer, x))
+    results = []
+    for y in (layer(x), two_steps(layer, x)):
+        results.append([y, *torch.autograd.grad((y * weigh).sum(), [x, *layer.parameters()])])
+    torch.testing.assert_close(*results, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("build", RESIZING)
+@pytest.mark.parametrize("narrow", [True, False])
+def test_only_narrow_maps_that_change_size_are_left_alone_by_autocast(build, narrow):
+    torch.manual_seed(0)
+    layer = build()
+    width = (1 if narrow else 4) * (2 if isinstance(layer, _convolutions.ConvMeanPool) else 1)
+    x = torch.randn(2, 3, 6, width)
+    with torch.autocast("cpu", torch.bfloat16):
+        z = layer(x)
+    assert z.dtype == (torch.float32 if narrow else torch.bfloat16)
+    torch.testing.assert_close(
+        z.float(), two_steps(layer, x), atol=1e-5 if narrow else 0.02, rtol=0
+    )
+
+
 def test_every_network_of_the_package_uses_them():
     from skdeepcluster.networks import (
         CNNAutoencoder,
@@ -41,7 +83,12 @@ def test_every_network_of_the_package_uses_them():
     networks = [kind(shape) for kind in (CNNAutoencoder, ConvEncoder, MixtureConv, ResidualEncoder)]
     networks += [kind(shape) for kind in (ResNet, SmallVGG, UNetAutoencoder)]
     networks += [kind(6, shape) for kind in (ConvDecoder, ResidualDecoder)]
-    safe = (_convolutions.Conv2d, _convolutions.ConvTranspose2d)
+    safe = (
+        _convolutions.Conv2d,
+        _convolutions.ConvMeanPool,
+        _convolutions.ConvTranspose2d,
+        _convolutions.UpsampleConv,
+    )
     for network in networks:
         layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
         assert layers

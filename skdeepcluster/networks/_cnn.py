@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from skdeepcluster.networks._convolutions import (
     BatchNorm,
-    Doubling,
+    ConvTranspose2d,
+    Cut,
+    Size,
     Unflattened,
     check_image,
     halved,
@@ -91,12 +93,11 @@ class CNNAutoencoder(nn.Module):
         )
         first, second, third = channels[2], channels[1], channels[0]
         self.unflattened = Unflattened(embedding_dim, first, sizes[3])
-        self.hidden = nn.Sequential(Doubling(first, second, sizes[2]), BatchNorm(second), nn.ReLU())
+        self.hidden = _doubling(first, second, sizes[2])
         self.output = nn.Sequential(
-            Doubling(second, third, sizes[1]),
-            BatchNorm(third),
-            nn.ReLU(),
-            Doubling(third, n_in, sizes[0], bias=True),
+            _doubling(second, third, sizes[1]),
+            ConvTranspose2d(third, n_in, 4, stride=2, padding=1),
+            Cut(sizes[0]),
         )
         self.pooling = None
         if n_clusters is not None:
@@ -137,3 +138,8 @@ class CNNAutoencoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct a batch, without statistics."""
         return self.decode(self.encode(x))
+
+
+def _doubling(n_in: int, n_out: int, size: Size) -> nn.Sequential:
+    convolution = ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=False)
+    return nn.Sequential(convolution, Cut(size), BatchNorm(n_out), nn.ReLU())

@@ -1,9 +1,12 @@
 """Layers that the convolutional networks share."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from skdeepcluster.networks._precision import full_precision
 from skdeepcluster.networks._whole_batch import batch_size
@@ -44,10 +47,8 @@ class Conv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, C, H, W) to (n, C', H', W')."""
         kernel, stride, padding = self.kernel_size[1], self.stride[1], self.padding[1]
-        if (x.shape[3] + 2 * padding - kernel) // stride > 0:
-            return super().forward(x)
-        with full_precision(x.device):
-            return super().forward(x.to(self.weight.dtype))
+        narrow = (x.shape[3] + 2 * padding - kernel) // stride == 0
+        return _call(super().forward, x, self.weight.dtype, narrow)
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
@@ -58,10 +59,67 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Map (n, C, H, W) to (n, C', H', W')."""
-        if x.shape[3] > 1:
-            return super().forward(x, output_size)
-        with full_precision(x.device):
-            return super().forward(x.to(self.weight.dtype), output_size)
+        forward = partial(super().forward, output_size=output_size)
+        return _call(forward, x, self.weight.dtype, narrow=x.shape[3] == 1)
+
+
+class ConvMeanPool(nn.Conv2d):
+    """3 × 3 convolution, and the mean of each 2 × 2 pixels: sides are halved, rounding down.
+
+    The two are one 4 × 4 convolution of stride 2, which takes 4/9 of the multiplications.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Numbers of maps.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__(n_in, n_out, 3, padding=1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, n_in, H, W) to (n, n_out, H // 2, W // 2)."""
+        kernel = _over_squares(self.weight) / 4
+        convolve = partial(F.conv2d, weight=kernel, stride=2, padding=1)
+        return _call(convolve, x, kernel.dtype, narrow=x.shape[3] // 2 == 1)
+
+
+class UpsampleConv(nn.Conv2d):
+    """3 × 3 convolution of maps whose pixels are repeated twice each way: sides are doubled.
+
+    The two are one transposed 4 × 4 convolution of stride 2, which takes 4/9 of the
+    multiplications, and the maps are not held in their large size.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Numbers of maps.
+    bias : bool, default=False
+    """
+
+    def __init__(self, n_in: int, n_out: int, bias: bool = False) -> None:
+        super().__init__(n_in, n_out, 3, padding=1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (n, n_in, h, w) to (n, n_out, 2 h, 2 w)."""
+        kernel = _over_squares(self.weight.flip(2, 3).transpose(0, 1))
+        convolve = partial(F.conv_transpose2d, weight=kernel, bias=self.bias, stride=2, padding=1)
+        return _call(convolve, x, kernel.dtype, narrow=x.shape[3] == 1)
+
+
+def _call(
+    convolve: Callable[[Tensor], Tensor], x: Tensor, dtype: torch.dtype, narrow: bool
+) -> Tensor:
+    """Convolve maps, narrow ones in the precision `dtype` of the weights: see :class:`Conv2d`."""
+    if not narrow:
+        return convolve(x)
+    with full_precision(x.device):
+        return convolve(x.to(dtype))
+
+
+def _over_squares(kernel: Tensor) -> Tensor:
+    """Add a kernel (..., h, w) to itself at the four places of a square: (..., h + 1, w + 1)."""
+    return sum(F.pad(kernel, (j, 1 - j, i, 1 - i)) for i in (0, 1) for j in (0, 1))
 
 
 def check_image(input_shape: Sequence[int]) -> tuple[int, int, int]:
@@ -97,27 +155,17 @@ def halving(n_in: int, n_out: int, kernel: int, size: Size) -> nn.Sequential:
     )
 
 
-class Doubling(nn.Module):
-    """Transposed 4 × 4 convolution of stride 2, cut to a size of two times the maps' or one less.
+class Cut(nn.Module):
+    """Maps cut to a height and a width of at most their own, at their ends."""
 
-    Parameters
-    ----------
-    n_in, n_out : int
-        Numbers of maps.
-    size : tuple of int
-        Height and width of the result.
-    bias : bool, default=False
-    """
-
-    def __init__(self, n_in: int, n_out: int, size: Size, bias: bool = False) -> None:
+    def __init__(self, size: Size) -> None:
         super().__init__()
         self.size = size
-        self.convolution = ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, n_in, h, w) to (n, n_out, *size)."""
+        """Map (n, C, H, W) to (n, C, *size)."""
         height, width = self.size
-        return self.convolution(x)[:, :, :height, :width]
+        return x[:, :, :height, :width]
 
 
 class Unflattened(nn.Module):

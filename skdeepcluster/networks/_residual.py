@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from skdeepcluster.networks._convolutions import Conv2d
+from skdeepcluster.networks._convolutions import Conv2d, ConvMeanPool, UpsampleConv
 
 
 class ResidualBlock(nn.Module):
@@ -39,21 +39,22 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.resample = resample
         self.norm1 = None if first else nn.BatchNorm2d(n_in)
-        self.conv1 = Conv2d(n_in, n_out, 3, padding=1, bias=False)
+        self.conv1 = (UpsampleConv if resample == "up" else _conv)(n_in, n_out)
         self.norm2 = nn.BatchNorm2d(n_out)
-        self.conv2 = Conv2d(n_out, n_out, 3, padding=1, bias=False)
+        self.conv2 = (ConvMeanPool if resample == "down" else _conv)(n_out, n_out)
         changes = n_in != n_out or resample is not None
         self.shortcut = Conv2d(n_in, n_out, 1) if changes else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, n_in, H, W) to (n, n_out, H', W')."""
         h = x if self.norm1 is None else self.norm1(x).relu_()
-        if self.resample == "up":
-            h = F.interpolate(h, scale_factor=2)
         h = self.conv2(self.norm2(self.conv1(h)).relu_())
         if self.resample == "down":
-            h = F.avg_pool2d(h, 2)
             x = F.avg_pool2d(x, 2)  # before the 1x1 convolution: the same, for a fourth of it
         if self.shortcut is not None:
             x = self.shortcut(x)
         return h + (F.interpolate(x, scale_factor=2) if self.resample == "up" else x)
+
+
+def _conv(n_in: int, n_out: int) -> Conv2d:
+    return Conv2d(n_in, n_out, 3, padding=1, bias=False)

@@ -6,14 +6,14 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from skdeepcluster._validation import check_real
 from skdeepcluster.networks._convolutions import (
     BatchNorm,
-    Conv2d,
+    Cut,
     Size,
     Unflattened,
+    UpsampleConv,
     check_image,
     halved,
     halving,
@@ -32,7 +32,8 @@ class UNetAutoencoder(nn.Module):
 
     The encoder has three 5 × 5 convolutions of stride 2, with batch normalisation and ReLU, and a
     linear layer to the embedding z. The decoder has a linear layer, and three times doubles the
-    maps' size by repeating pixels, followed by a 3 × 3 convolution. Before the second and the third
+    maps' size by repeating pixels, followed by a 3 × 3 convolution; the two are calculated at once,
+    by fewer operations at the smaller size. Before the second and the third
     time the encoder's maps of the same size, the skips s, are concatenated.
 
     How it works: with its skips alone the decoder can reconstruct most of the image, and the
@@ -116,7 +117,7 @@ class UNetAutoencoder(nn.Module):
             [
                 _up(channels[2], channels[1], sizes[2]),
                 _up(2 * channels[1], channels[0], sizes[1]),
-                nn.Sequential(_Resized(sizes[0]), _convolution(2 * channels[0], n_in)),
+                nn.Sequential(UpsampleConv(2 * channels[0], n_in, bias=True), Cut(sizes[0])),
             ]
         )
         self.pooling = None
@@ -217,21 +218,5 @@ class UNetAutoencoder(nn.Module):
             running += rate * (mean - running)
 
 
-class _Resized(nn.Module):
-    """Maps of another size, by repeating pixels."""
-
-    def __init__(self, size: Size) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(x, size=self.size, mode="nearest")
-
-
-def _convolution(n_in: int, n_out: int, bias: bool = True) -> Conv2d:
-    return Conv2d(n_in, n_out, 3, padding=1, bias=bias)
-
-
 def _up(n_in: int, n_out: int, size: Size) -> nn.Sequential:
-    convolution = _convolution(n_in, n_out, bias=False)
-    return nn.Sequential(_Resized(size), convolution, BatchNorm(n_out), nn.ReLU())
+    return nn.Sequential(UpsampleConv(n_in, n_out), Cut(size), BatchNorm(n_out), nn.ReLU())
