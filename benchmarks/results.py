@@ -3,11 +3,13 @@
 A row is a JSON object:
 
 - "command", and "row", by which it is found again (`key`);
-- "ran": setting, estimator, every parameter, seed; `shared_autoencoder` says whether clustering
-  began from an autoencoder that was pre-trained once for several settings;
+- "ran": setting, estimator, every parameter, seed; "resolved" is what was chosen where a parameter
+  was "auto"; `shared_autoencoder` says whether clustering began from an autoencoder that was
+  pre-trained once for several settings, whose seconds count;
 - "on": data, sampling, protocol, n, hash;
 - "with": date, commit, versions, CPU, GPU or none, threads;
-- "out": acc, nmi, ari, balanced_acc, seconds by phase, cpu_s, peak_mb, epochs, stop_reason, ...;
+- "out": acc, nmi, ari, balanced_acc, seconds by phase, cpu_s, peak_mb, epochs, stop_reason, ...,
+  of all calls that the run took; `cpu_s` is null where one of them was ended from outside;
 - "complete": whether the run came to its own end.
 """
 
@@ -28,7 +30,7 @@ IN_PRETRAINING = "max_time in pre-training"
 _ASKED = ("setting", "estimator", "parameters", "seed", "max_time")
 
 #: How to run an estimator; the data, the setting and the seed say what.
-_INCIDENTAL = {"callbacks", "checkpoint", "compile", "max_time", "verbose", "random_state",
+INCIDENTAL = {"callbacks", "checkpoint", "compile", "max_time", "verbose", "random_state",
                "device", "deterministic"}  # fmt: skip
 
 
@@ -47,12 +49,13 @@ def surroundings(device: str = "cpu") -> dict:
 def parameters_of(model) -> dict:
     """Every parameter of an estimator that shapes what comes out, as JSON has it."""
     params = model.get_params(deep=False).items()
-    return {k: _plain(v) for k, v in params if k not in _INCIDENTAL}
+    return {k: plain(v) for k, v in params if k not in INCIDENTAL}
 
 
-def _plain(value):
+def plain(value):
+    """Return a value as JSON has it: what it has no form for by its text."""
     if isinstance(value, tuple | list):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value if isinstance(value, bool | int | float | str | None) else repr(value)
 
 

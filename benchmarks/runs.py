@@ -1,6 +1,7 @@
 """One row: fit a setting on data, in this process, and say what came out."""
 
 import copy
+import hashlib
 import json
 import math
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import Callback
 
 from benchmarks import _common, data
 from benchmarks.estimators import RotNet, estimator
@@ -17,10 +19,12 @@ from benchmarks.extras import EXTRAS
 from benchmarks.measure import Watch, phase_seconds
 from benchmarks.results import (
     IN_PRETRAINING,
+    INCIDENTAL,
     OWN_ENDS,
     as_asked,
     labels_hash,
     parameters_of,
+    plain,
     surroundings,
 )
 from benchmarks.settings import SETTINGS, parameters
@@ -37,25 +41,57 @@ class Curve(ScoreCurve):
     """Scores within the time of a call, and also where MMDC's refinement begins.
 
     MMDC's tables have figures from before that. `ends` is the moment (`time.monotonic()`) at which
-    the fit must have ended: what scoring takes is added to its time, but not beyond that.
+    the fit must have ended.
     """
 
     def __init__(self, y_true, every=1, ends=math.inf):
         super().__init__(y_true, every)
         self.ends = ends
-        self.cut = False  # whether the call, and not `max_time`, bounds the fit
-
-    def on_epoch_end(self, net, **kwargs):
-        super().on_epoch_end(net, **kwargs)
-        if net.deadline_ > self.ends:
-            net.deadline_ = self.ends
-            self.cut = True
 
     def is_due(self, net):
         if time.monotonic() >= self.ends:
             return False
         begins = getattr(net, "refine_after", None) == net.task_epoch_ + 1
         return begins or super().is_due(net)
+
+
+class Bound(Callback):
+    """Ends a fit when its own seconds, over all calls, or those of this call are over.
+
+    A checkpoint may be of a call that was ended from outside, and left nothing else: what was spent
+    is in the history that comes with it. What scoring takes is added to a fit's own time
+    (:class:`~skdeepcluster.callbacks.ScoreCurve`), but not beyond the call's.
+
+    Parameters
+    ----------
+    whole : float
+        Seconds of training, over all calls.
+    ends : float
+        The moment (`time.monotonic()`) at which the call must have ended.
+
+    Attributes
+    ----------
+    spent : float or None
+        Seconds that earlier calls took; None if nothing was left to do.
+    """
+
+    def __init__(self, whole: float, ends: float):
+        self.whole = whole
+        self.ends = ends
+        self.spent = None
+
+    def on_epoch_begin(self, net, **kwargs):
+        if self.spent is None:
+            self.spent = sum(row.get("seconds", 0.0) for row in net.history)
+            left = self.whole - self.spent
+            net.deadline_ = min(net.deadline_, time.monotonic() + left, self.ends)
+
+    def on_epoch_end(self, net, **kwargs):
+        net.deadline_ = min(net.deadline_, self.ends)
+
+    def is_of_call(self, net) -> bool:
+        """Whether it is the call, and not the fit's own time, that bounds it."""
+        return net.deadline_ == self.ends
 
 
 def answer(spec: dict) -> dict:
@@ -85,13 +121,11 @@ def answer(spec: dict) -> dict:
     result = {"command": spec["command"], "row": row, "ran": what(row, rows.n_classes),
               "on": on_what(row, rows)}  # fmt: skip
     before = _goes_on_from(spec, result)
-    spent = before.get("seconds", {}).get("fit", 0.0)
-    bound = math.inf if row["max_time"] is None else row["max_time"] - spent
     budget = math.inf if spec["until"] is None else spec["until"] - time.time()
     with Watch() as watch, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
-        model = fits.fit(rows, before, bound, budget)
-    result["ran"]["shared_autoencoder"] = fits.shared
+        model = fits.fit(rows, before, budget)
+    result["ran"] |= {"shared_autoencoder": fits.shared, "resolved": resolved(model)}
     reason = _reason(model, fits)
     joined = rows.X_scored is rows.X
     labels = model.labels_ if joined else model.predict(rows.X_scored)
@@ -100,8 +134,7 @@ def answer(spec: dict) -> dict:
         scores |= recalls_of(rows.y_scored, labels, rows.y)
     out = scores | {
         "seconds": _seconds(watch, fits, before),
-        "cpu_s": watch.cpu_s + before.get("cpu_s", 0.0),
-        **watch.memory(),
+        **(fits.costs() or {"cpu_s": watch.cpu_s, **watch.memory()}),
         "epochs": _epochs(model),
         "stop_reason": reason,
         "checkpoint": _checkpoint_name(model),
@@ -152,9 +185,20 @@ def _goes_on_from(spec: dict, result: dict) -> dict:
     """
     before = spec.get("before") or {}
     name = before.get("out", {}).get("checkpoint")
-    if not (name and spec["work"] and (Path(spec["work"]) / name).exists()):
+    if not (name and spec["work"] and (_checkpoints(spec) / name).exists()):
         return {}
     return before["out"] if as_asked(before, result) else {}
+
+
+def _checkpoints(spec: dict) -> Path:
+    """Return the folder of the checkpoints that a row may go on from, or begin with.
+
+    Its runs have the same time, threads and device: what they took is the row's, too.
+    """
+    how = {name: spec["row"][name] for name in ("max_time", "threads", "device", "precision")}
+    how["graphs"] = bool(spec.get("graphs"))
+    digest = hashlib.blake2b(json.dumps(how, sort_keys=True).encode(), digest_size=6)
+    return Path(spec["work"]) / digest.hexdigest()
 
 
 def _use_graphs() -> None:
@@ -173,34 +217,41 @@ class _Fits:
         self.spec, row = spec, spec["row"]
         self.cls, self.params = _parameters(row, n_classes)
         self.named = self.cls(**self.params)  # as a user would write it
+        self.whole = math.inf if row["max_time"] is None else row["max_time"]
         if issubclass(self.cls, DeepClusterer):
-            self.params |= {"device": row["device"], "checkpoint": spec["work"],
+            work = _checkpoints(spec) if spec["work"] else None
+            self.params |= {"device": row["device"], "checkpoint": work,
                             "compile": bool(spec.get("graphs"))}  # fmt: skip
         self.history = []
         self.found = 0.0  # seconds of a pre-training that was there already
         self.shared = False  # whether clustering began from an autoencoder of other settings, too
         self.overdue = False  # whether that autoencoder had taken more than the row's time
         self.by_budget = False  # whether the call, and not the row, bounds the last fit
+        self._costs = []
 
-    def fit(self, rows, before, bound, budget):
+    def fit(self, rows, before, budget):
         """Fit within the row's and the call's seconds, going on from what was there before."""
         self.ends = time.monotonic() + budget
         if not issubclass(self.cls, DeepClusterer):
             return self.named.fit(rows.X)
+        bound = self.whole - before.get("seconds", {}).get("fit", 0.0)
         if self.cls.__name__ == "StatDEC" and self.spec["work"]:
             return self._fit_statdec(rows, before, bound)
-        return self._fit(self.params, rows, bound)
+        return self._fit(self.params, rows, bound, self.whole)
 
-    def _fit(self, params, rows, bound):
+    def _fit(self, params, rows, bound, whole):
+        """Fit for `bound` seconds, or less if there were calls that left nothing but `whole`'s."""
         joined = rows.X_scored is rows.X
         scored = joined and self.spec["every"]
         curve = [Curve(rows.y, self.spec["every"], self.ends)] if scored else []
-        budget = self.ends - time.monotonic()
-        seconds = min(bound, budget)
+        ending = Bound(whole, self.ends)
+        seconds = min(bound, self.ends - time.monotonic())
         limit = None if seconds == math.inf else max(0.1, seconds)
-        model = self.cls(**params, max_time=limit, callbacks=curve).fit(rows.X)
-        self.by_budget = budget < bound or any(each.cut for each in curve)
+        with Watch() as watch:
+            model = self.cls(**params, max_time=limit, callbacks=[*curve, ending]).fit(rows.X)
+        self.by_budget = ending.is_of_call(model.net_)
         self.history += model.history_
+        self._costs.append(_costs(model, watch, ending.spent))
         return model
 
     def _fit_statdec(self, rows, before, bound):
@@ -210,10 +261,10 @@ class _Fits:
         """
         started = time.monotonic()
         shared = {k: v for k, v in self.params.items() if k not in _CLUSTERING} | {"max_epochs": 0}
-        first = self._fit(shared, rows, bound)
+        first = self._fit(shared, rows, bound, self.whole)
         elapsed = time.monotonic() - started
+        trained = sum(phase_seconds(first.history_).values())
         if not before:  # else it is in what was spent
-            trained = sum(phase_seconds(first.history_).values())
             self.found = max(0.0, trained - elapsed)
         bound -= elapsed + self.found
         if first.net_.stopped_by_ == "max_time" or self.params.get("max_epochs") == 0:
@@ -224,10 +275,53 @@ class _Fits:
         start = {"network": _copies(first.net_.module_), "layerwise_epochs": 0,
                  "pretrain_epochs": 0}  # fmt: skip
         self.shared = True
-        model = self._fit(self.params | start, rows, bound)
+        model = self._fit(self.params | start, rows, bound, self.whole - trained)
         if model.statistics_pooling:  # the shared network is the one that its name stands for
             model.set_params(**{name: getattr(self.named, name) for name in start})
         return model
+
+    def costs(self):
+        """Processor seconds and peak memory of all fits, over all calls; empty without a fit."""
+        if not self._costs:
+            return {}
+        cpu = [each["cpu_s"] for each in self._costs]
+        memory = {k: max(each[k] for each in self._costs) for k in self._costs[0] if k != "cpu_s"}
+        return {"cpu_s": None if None in cpu else sum(cpu), **memory}
+
+
+def _costs(model, watch, spent):
+    """What a fit took, over all calls: beside its checkpoint is what the earlier ones took.
+
+    `spent` is the seconds of training that there were when it began, None for all of them. If not
+    all of these are accounted for, since a call was ended from outside, `cpu_s` is None.
+    """
+    found = {"cpu_s": watch.cpu_s, **watch.memory()}
+    name, folder = _checkpoint_name(model), model.checkpoint
+    if name is None:
+        return found
+    path = Path(folder) / f"{name}.costs.json"
+    earlier = json.loads(path.read_text()) if path.exists() else {"seconds": 0.0, "cpu_s": 0.0}
+    trained = sum(phase_seconds(model.history_).values())
+    missing = (trained if spent is None else spent) - earlier.pop("seconds")
+    cpu = earlier.pop("cpu_s")
+    found["cpu_s"] = None if cpu is None or missing > 1.0 else cpu + found["cpu_s"]
+    found |= {k: max(v, found[k]) for k, v in earlier.items() if k != "start_mb"}
+    path.write_text(json.dumps({"seconds": trained, **found}))
+    return found
+
+
+def resolved(model) -> dict:
+    """What a fit has chosen where a parameter was left to it ("auto"), as JSON has it."""
+    net = getattr(model, "net_", None)
+    if net is None:
+        return {}
+    names = {"learning_rate": "lr"}
+    automatic = [k for k, v in model.get_params(deep=False).items() if isinstance(v, str)
+                 and v == "auto" and k not in INCIDENTAL]  # fmt: skip
+    found = {k: getattr(net, names.get(k, k)) for k in automatic if hasattr(net, names.get(k, k))}
+    if isinstance(getattr(net, "module_", None), torch.nn.Module):
+        found["network"] = type(net.module_).__name__
+    return {k: plain(v) for k, v in found.items()}
 
 
 def _copies(module):

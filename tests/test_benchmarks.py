@@ -10,8 +10,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,7 +42,7 @@ from benchmarks import (
 )
 from benchmarks.loops import LOOPS
 from benchmarks.settings import SETTINGS
-from skdeepcluster._training import Batch, TensorSource
+from skdeepcluster._training import Batch, ClusteringNet, TensorSource
 from skdeepcluster._training._data import n_batches
 
 TINY = {"hidden_sizes": (8, 8, 8), "layerwise_epochs": 0, "pretrain_epochs": 1, "max_epochs": 2}
@@ -84,6 +86,7 @@ def test_a_row_has_all_that_it_takes_to_know_what_was_measured(tmp_path, in_proc
     assert row["ran"]["parameters"]["hidden_sizes"] == [8, 8, 8]
     assert row["ran"]["parameters"]["lam"] == 0.1  # a default is there, too
     assert (row["ran"]["estimator"], row["ran"]["seed"]) == ("StatDEC", 0)
+    assert row["ran"]["resolved"]["network"] == "MLPAutoencoder"
     assert (row["on"]["data"], row["on"]["n"]) == ("digits", 120)
     assert row["on"]["hash"] == data.select("digits", n=120).hash()
     assert {"versions", "commit", "cpu", "gpu", "threads", "date"} <= set(row["with"])
@@ -182,6 +185,50 @@ def test_a_row_whose_process_had_to_be_ended_is_told_and_runs_again(
     assert "cut short" in text + changed
     assert small(tmp_path) == 0
     assert rows(tmp_path, "papers_digits")[0]["complete"]
+
+
+@pytest.mark.parametrize("other", [{"max_time": 1e-6}, {"threads": 2}])
+def test_rows_of_other_bounds_or_threads_do_not_go_on_from_each_other(
+    other, tmp_path, in_process, monkeypatch
+):
+    small(tmp_path)
+    trained, epoch = [], ClusteringNet.run_single_epoch
+
+    def run_single_epoch(net, *args):
+        trained.append(net)
+        epoch(net, *args)
+
+    monkeypatch.setattr(ClusteringNet, "run_single_epoch", run_single_epoch)
+    small(tmp_path)
+    assert not trained
+    small(tmp_path, **other)
+    assert trained
+    found = [row["out"]["stop_reason"] for row in rows(tmp_path, "papers_digits")]
+    assert found == ["max_epochs", "max_epochs" if "threads" in other else results.IN_PRETRAINING]
+
+
+def test_what_an_autoencoder_took_is_part_of_each_row_that_begins_with_it(tmp_path, in_process):
+    for epochs in (0, 2):
+        small(tmp_path, "pretrain_epochs=30", f"max_epochs={epochs}")
+    first, second = (row["out"] for row in rows(tmp_path, "papers_digits"))
+    assert second["seconds"]["autoencoder"] == first["seconds"]["autoencoder"]
+    assert second["cpu_s"] > first["cpu_s"] > 0
+    assert second["peak_mb"] >= first["peak_mb"]
+
+
+def test_calls_that_left_a_checkpoint_alone_count_for_a_bound():
+    net = SimpleNamespace(history=[{"seconds": 40.0}, {"seconds": 30.0}, {}])
+    now = time.monotonic()
+    for whole, ends, left, of_call in ((100, 500, 30, False), (100, 20, 20, True)):
+        net.deadline_ = now + 100
+        bound = runs.Bound(whole, now + ends)
+        bound.on_epoch_begin(net)
+        bound.on_epoch_begin(net)  # later epochs are none that were spent before
+        assert net.deadline_ - now == pytest.approx(left, abs=1)
+        assert (bound.spent, bound.is_of_call(net)) == (70, of_call)
+    net.deadline_ += 5  # scoring
+    bound.on_epoch_end(net)
+    assert net.deadline_ == now + 20
 
 
 def test_what_comes_before_the_fit_is_part_of_the_budget(tmp_path, in_process, monkeypatch):
