@@ -61,7 +61,7 @@ def _command() -> str:
 
 def _commit() -> str:
     """Describe the commit; a machine that the files were brought to may have no git."""
-    command = ["git", "describe", "--always", "--dirty"]
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:

@@ -1,6 +1,7 @@
 """All rows of result files in one form, for tables and plots."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ class Measured:
     n: int | None = None  # None is all
     device: str = "cpu"
     precision: str = "auto"
+    dtype: str = ""  # what "auto" came to be, where that was kept
     changed: str = ""  # parameters that differ from the setting's
     max_time: float | None = None
     stop_reason: str = ""
@@ -37,7 +39,8 @@ class Measured:
     epochs: int | None = None
     more: dict = field(default_factory=dict)
     curve: list = field(default_factory=list)
-    gpu: str | None = None
+    machine: str = ""  # and how many threads of it, or the GPU
+    torch: str | None = None
     parameters: str = ""  # all of them, and the data where these are the same for every seed
     remark: str = ""
 
@@ -46,8 +49,8 @@ class Measured:
         """Runs that may be averaged differ in nothing but the seed."""
         return (
             self.setting, self.data, self.sampling, self.protocol, self.n, self.device,
-            self.precision, self.changed, self.max_time,
-            None if self.complete else self.stop_reason, self.parameters,
+            self.precision, self.changed, self.parameters,
+            None if self.complete else (self.stop_reason, self.max_time),
         )  # fmt: skip
 
 
@@ -82,6 +85,7 @@ def _measured(row):
         n=asked.get("n"),
         device=asked.get("device", "cpu"),
         precision=asked.get("precision", "auto"),
+        dtype=row.get("ran", {}).get("resolved", {}).get("precision", "").removeprefix("torch."),
         changed=changed,
         max_time=asked.get("max_time"),
         stop_reason=out["stop_reason"],
@@ -92,10 +96,19 @@ def _measured(row):
         epochs=out.get("epochs"),
         more=out.get("more", {}),
         curve=out.get("curve", []),
-        gpu=row["with"].get("gpu"),
+        machine=_machine(row),
+        torch=row["with"].get("versions", {}).get("torch"),
         parameters=_parameters(row),
         remark=", ".join(_remarks(row)),
     )
+
+
+def _machine(row):
+    about, threads = row["with"], row["row"].get("threads")
+    if about.get("gpu"):
+        return about["gpu"]
+    name = re.sub(r"\([A-Z]+\)|Processor|CPU.*", "", about.get("cpu", "")).strip()
+    return f"{threads} × {name}" if threads and name else ""
 
 
 def _parameters(row):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import _common
+from benchmarks import _common, markdown
 
 FACTORS = {"n": "rows", "d": "features", "k": "clusters", "side": "side of images"}
 
@@ -31,12 +31,6 @@ def machines(folder) -> str:
                 found.setdefault(machine, set()).add(about["versions"].get("torch", "?"))
     parts = [f"{name} with torch {', '.join(sorted(v))}" for name, v in sorted(found.items())]
     return "; ".join(parts) or "none so far"
-
-
-def _markdown(heads, rows):
-    from benchmarks.report import markdown
-
-    return markdown(heads, rows)
 
 
 # ---------------------------------------------------------------------- speed
@@ -67,12 +61,12 @@ def speed(folder) -> list[str]:
     if train:
         heads = ["method", "machine", "precision", "images"]
         lines += ["**Training, images/s** (times are those of an epoch, as ratios)", ""]
-        lines += _markdown([*heads, "ours", "by hand", "bare passes", "ours : by hand",
+        lines += markdown.table([*heads, "ours", "by hand", "bare passes", "ours : by hand",
                             "ours : passes", "share of peak", "peak GFLOP/s",
                             "ours : augmented before", "loader : ours"],
                            train)  # fmt: skip
         lines += ["", "**Predicting, images/s**", ""]
-        lines += _markdown([*heads, "ours", "by hand", "ours : by hand"], predict)
+        lines += markdown.table([*heads, "ours", "by hand", "ours : by hand"], predict)
     return lines + _earlier_speed(folder, bool(lines))
 
 
@@ -92,7 +86,7 @@ def _earlier_speed(folder, below):
         return []
     title = "**Single questions, as ratios to what the package is compared with**"
     return [*([""] if below else []), title, "",
-            *_markdown(["measurement", "figure", "value", "threads"], cells)]  # fmt: skip
+            *markdown.table(["measurement", "figure", "value", "threads"], cells)]  # fmt: skip
 
 
 def _numbers(value):
@@ -177,7 +171,7 @@ def scale(folder) -> list[str]:
              "of memory", "remarks"]  # fmt: skip
     return ["One epoch of each phase. Cost is taken to grow as a power of what is varied, and the",
             "exponent is fitted to all points. Memory is anonymous, above that after importing",
-            "torch.", "", *_markdown(heads, cells)]  # fmt: skip
+            "torch.", "", *markdown.table(heads, cells)]  # fmt: skip
 
 
 def _ends(measured):

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", nargs="+", help="of those that the tables have")
     parser.add_argument("--sampling", nargs="+", help="such as 'long-tailed 100'; none: all images")
     parser.add_argument("--methods", nargs="+", choices=SETTINGS, help="settings, not all")
-    parser.add_argument("--protocol", choices=["joined", "split"], help="in place of the table's")
+    parser.add_argument("--protocol", choices=["joined", "split"], help="in place of the table's; "
+                        "split runs have lines where the table's are split alone")  # fmt: skip
     parser.add_argument("--seeds", type=int, default=1, help="how many, from --first-seed on")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--n", type=int, help="rows to fit on at most; all if not given")

@@ -23,10 +23,6 @@ from benchmarks.runs import scores_of
 LAYERS = (500, 500, 2000)
 BATCH_SIZE = 256
 
-#: What of ours a ratio compares with what of theirs.
-COUNTERPARTS = {"DEC": "ClustPy DEC", "IDEC": "ClustPy IDEC", "StatDEC-1": "ClustPy DCN",
-                "VGMM": "ClustPy VaDE"}  # fmt: skip
-
 #: In turns, each beside what it is compared with.
 METHODS = ("ClustPy IDEC", "IDEC", "ClustPy DEC", "DEC", "ClustPy DCN", "StatDEC-1",
            "ClustPy VaDE", "VGMM", "DCCS", "MMDC", "KMeans", "MiniBatchKMeans",
@@ -67,6 +63,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _row(method, args, seed, precision):
     schedule = f"{args.pretrain_epochs} + {args.epochs} epochs"
+    if tuple(args.layers) != LAYERS:
+        schedule += f", layers {'-'.join(map(str, args.layers))}"
     row = row_of(method, args.dataset, args, seed, schedule=schedule, precision=precision)
     if method not in OURS:
         return row | {"device": "cpu", "precision": "auto", "set": {}}

@@ -35,20 +35,23 @@ def _curves(rows, pictures):
 
 def _accuracy(rows, where, path):
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
-    settings = list(dict.fromkeys((r.setting, r.changed, r.device) for r in rows))
+    settings = list(dict.fromkeys((r.setting, r.changed, r.device, r.remark) for r in rows))
     for row in rows:
-        i = settings.index((row.setting, row.changed, row.device))
+        i = settings.index((row.setting, row.changed, row.device, row.remark))
         seconds, acc = zip(*((p["seconds"], p["acc"]) for p in row.curve), strict=True)
-        label = " ".join(filter(None, [row.setting, row.changed, row.device.replace("cpu", "")]))
+        remark = f"({row.remark})" if row.remark else ""
+        label = " ".join(filter(None, [row.setting, row.changed, row.device.replace("cpu", ""),
+                                       remark]))  # fmt: skip
         first = not any(line.get_label() == label for line in axes.lines)
         axes.plot(seconds, acc, LINES[i // 10 % 4], color=f"C{i % 10}", lw=1.2,
                   label=label if first else None)  # fmt: skip
-        end = "o" if row.complete else "x"
+        end = "o" if row.complete else "x" if row.stop_reason == "budget" else "s"
         axes.plot(seconds[-1], acc[-1], end, color=f"C{i % 10}", ms=4)
     axes.set(xscale="log", xlabel="seconds of training", ylabel="ACC", title=where)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
-    return _save(figure, path, f"Accuracy against time on {where}; × was cut short")
+    ends = "● came to its end, ■ was ended by its time, × was cut short"
+    return _save(figure, path, f"Accuracy against time on {where}; {ends}")
 
 
 def _critic(rows, where, path):

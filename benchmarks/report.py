@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import collect, costs
+from benchmarks import collect, costs, markdown
+from benchmarks.settings import COUNTERPARTS
 from benchmarks.tables import Entry, Table, tables
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -26,8 +27,8 @@ INTRODUCTION = """
     has its parameters, data, versions, commit and machine; of files in earlier forms, what those
     have. Scores are means over seeds with the standard deviation; labels are used for scoring
     alone. Seconds are of `fit` by the clock, of a machine that did other work, too, unless it says
-    CPU: then they are the processor's, over all threads. "Printed" is what the paper has in that
-    table.
+    CPU: then they are the processor's, over all threads; "2 × AMD EPYC" is two threads of such a
+    processor. "Printed" is what the paper has in that table.
 
     A line says in its last column what was different: another protocol ("joined": all images are
     fitted and scored; "split": the training split is fitted, the other images are scored), fewer
@@ -65,14 +66,15 @@ def page_text(folder, pictures: dict[str, list[tuple[str, str]]]) -> str:
         else:
             missing.append(table.name)
     parts = ["# Results", textwrap.dedent(INTRODUCTION).strip()]
-    parts.append(_paragraph(f"Machines: {costs.machines(folder)}."))
+    parts.append(markdown.paragraph(f"Machines: {costs.machines(folder)}."))
     parts.append("## The papers' tables")
     parts += [_section(*both) for both in shown if both[0].document]
     parts += ["## Comparisons of our own", *(_section(*both) for both in shown
                                              if not both[0].document)]  # fmt: skip
     parts += changed(folder)
     if missing:
-        parts.append(_paragraph("Runnable, and not measured so far: " + ", ".join(missing) + "."))
+        names = ", ".join(missing)
+        parts.append(markdown.paragraph(f"Runnable, and not measured so far: {names}."))
     sections = [("Accuracy against time", "curves", []), ("Other packages", "peers", peers(folder)),
                 ("Speed", "speed", costs.speed(folder)), ("Growth of cost", "scale",
                  costs.scale(folder)), ("Beside", "beside", costs.beside(folder))]  # fmt: skip
@@ -88,12 +90,8 @@ def page_text(folder, pictures: dict[str, list[tuple[str, str]]]) -> str:
 
 def _section(table, blocks):
     heading = f"### {table.name}: {table.title}" if table.document else f"### {table.title}"
-    about = [] if table.document is None else [_paragraph(f"{table.document}.")]
+    about = [] if table.document is None else [markdown.paragraph(f"{table.document}.")]
     return "\n\n".join([heading, *about, *blocks])
-
-
-def _paragraph(text):
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 # ---------------------------------------------------------------------- tables of runs
@@ -157,15 +155,15 @@ def papers_tables(folder=None, names=None) -> list[tuple[Table, list[str]]]:
 def _lines(table, entry, rows, protocol):
     """A line for each group of runs of an entry; one without runs if there is none."""
     # Where the paper splits the data, joined runs are shown beside; else these alone
-    protocols = {protocol, "joined"}
-    own = [row for row in rows if row.setting == entry.setting and row.protocol in protocols
-           and not row.changed]  # fmt: skip
+    own = [row for row in rows if row.setting == entry.setting and not row.changed
+           and row.protocol in (protocol, "joined")]  # fmt: skip
     lines = [
         _line(which, group, protocol)
         for group in collect.groups(own)
         for which in _entries(table, entry, group, protocol)
     ]
-    return lines or [Line(_name(entry), _printed(entry))]
+    # What was not measured has a line where there is a figure to compare with
+    return lines or ([Line(_name(entry), _printed(entry))] if entry.printed else [])
 
 
 def _entries(table, entry, group, protocol):
@@ -224,10 +222,15 @@ def _printed(entry):
 
 def _seconds(group):
     if all(row.seconds is not None for row in group):
-        return f"{np.median([row.seconds for row in group]):.0f} s;"
-    if all(row.cpu_s is not None for row in group):
-        return f"{np.median([row.cpu_s for row in group]):.0f} s CPU;"
-    return ""
+        median, unit = np.median([row.seconds for row in group]), "s"
+    elif all(row.cpu_s is not None for row in group):
+        median, unit = np.median([row.cpu_s for row in group]), "s CPU"
+    else:
+        return ""
+    machines = {row.machine for row in group}
+    if len(machines) > 1:  # seconds of one are none of another
+        return ""
+    return f"{median:.0f} {unit};" + "".join(f" {name};" for name in machines if name)
 
 
 def _how(row, protocol):
@@ -241,8 +244,6 @@ def _how(row, protocol):
         notes.append(f"{row.n:,} rows")
     if row.changed:
         notes.append(row.changed)
-    if row.device != "cpu":
-        notes.append(row.gpu or row.device)
     if row.precision != "auto":
         notes.append(row.precision)
     return ", ".join(notes)
@@ -253,15 +254,7 @@ def _block(data, sampling, lines):
     used = [name for name in HEADS if any(getattr(line, name) for line in lines)]
     where = NAMES.get(data, data) + (f", {sampling}" if sampling else "")
     rows = [[getattr(line, name) for name in used] for line in lines]
-    return "\n".join([f"**{where}**", "", *markdown([HEADS[name] for name in used], rows)])
-
-
-def markdown(heads: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table."""
-    return [
-        "| " + " | ".join(cell.strip(" ;") for cell in cells) + " |"
-        for cells in (heads, ["---"] * len(heads), *rows)
-    ]
+    return "\n".join([f"**{where}**", "", *markdown.table([HEADS[name] for name in used], rows)])
 
 
 def as_text(found) -> str:
@@ -286,7 +279,7 @@ def changed(folder) -> list[str]:
     if not cells:
         return []
     heads = ["setting", "data", "ACC", "NMI", "ARI", "seeds", "remarks"]
-    return ["### Settings with other parameters", "\n".join(markdown(heads, cells))]
+    return ["### Settings with other parameters", "\n".join(markdown.table(heads, cells))]
 
 
 # ---------------------------------------------------------------------- other packages
@@ -299,15 +292,15 @@ def peers(folder) -> list[str]:
     for where in dict.fromkeys(_place(row) for row in rows):
         groups = collect.groups([row for row in rows if _place(row) == where])
         # A run that was cut short has no time that another one's could be compared with
-        medians = {g[0].setting: _median(g, "seconds") for g in groups if g[0].complete}
-        data, n, changed, device = where
-        title = [NAMES.get(data, data), n and f"{n:,} rows", changed, device.replace("cpu", "")]
+        whole = {g[0].setting: g for g in groups if g[0].complete}
+        data, n, changed, machine = where
+        title = [NAMES.get(data, data), n and f"{n:,} rows", changed, machine]
         heads = ["method", "precision", "ACC", "NMI", "ARI", "seconds", "ratio", "peak MB", "seeds",
                  "remarks"]  # fmt: skip
         lines += [f"**{', '.join(filter(None, title))}**", "",
-                  *markdown(heads, [_peer(group, medians) for group in groups]), ""]  # fmt: skip
+                  *markdown.table(heads, [_peer(g, whole) for g in groups]), ""]  # fmt: skip
     if lines:
-        lines.append(_paragraph(
+        lines.append(markdown.paragraph(
             "Seconds and peak memory are medians over the seeds, of processes that took turns in a "
             "call; what another call has added had a turn of its own. The "
             "ratio is that of a method's median to its counterpart's in the other package: IDEC to "
@@ -317,19 +310,21 @@ def peers(folder) -> list[str]:
 
 def _place(row):
     """What runs have in common that are compared with each other."""
-    return row.data, row.n, row.changed, row.device
+    return row.data, row.n, row.changed, row.machine
 
 
-def _peer(group, medians):
-    """Cells of a method: its runs, beside the medians of complete ones by setting."""
-    from benchmarks.peers import COUNTERPARTS
-
+def _peer(group, whole):
+    """Cells of a method: its runs, beside complete ones by setting."""
     first, scores = group[0], [row.scores for row in group]
     seconds, peak = _median(group, "seconds"), _median(group, "peak_mb")
-    rival = medians.get(COUNTERPARTS.get(first.setting)) if first.complete else None
+    rivals = whole.get(COUNTERPARTS.get(first.setting)) if first.complete else None
+    rival = _median(rivals, "seconds") if rivals else None
     remarks = [first.remark, "" if first.complete else "**cut short**"]
+    if rivals and first.torch != rivals[0].torch:
+        remarks.append(f"torch {first.torch}, the other {rivals[0].torch}")
+    precision = first.dtype if first.precision == "auto" else first.precision
     return [
-        first.setting, "" if first.precision == "auto" else first.precision,
+        first.setting, precision,
         *(summary(scores, s) for s in ("acc", "nmi", "ari")),
         f"{seconds:.1f}", f"{seconds / rival:.2f}" if rival else "", f"{peak:.0f}" if peak else "",
         str(len(group)), ", ".join(filter(None, remarks)),

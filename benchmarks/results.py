@@ -15,7 +15,10 @@ A row is a JSON object:
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
+
+from filelock import FileLock
 
 from benchmarks import _common
 from skdeepcluster._files import write_whole
@@ -71,6 +74,12 @@ class Results:
         self.path = Path(folder or _common.RESULTS) / f"{name}.json"
 
     @property
+    def _lock(self):
+        """A file elsewhere: a folder of results has nothing else."""
+        digest = hashlib.blake2b(str(self.path.resolve()).encode(), digest_size=8).hexdigest()
+        return Path(tempfile.gettempdir()) / f"skdeepcluster-results-{digest}.lock"
+
+    @property
     def rows(self) -> list[dict]:
         """What the file has now: another call may have added to it meanwhile."""
         return json.loads(self.path.read_text())["rows"] if self.path.exists() else []
@@ -81,12 +90,13 @@ class Results:
         return next((row for row in self.rows if key(row) == wanted), None)
 
     def put(self, *new: dict) -> None:
-        """Add rows, in place of those with the same keys."""
+        """Add rows, in place of those with the same keys; other calls may do so meanwhile."""
         replaced = {key(row) for row in new}
-        rows = [row for row in self.rows if key(row) not in replaced]
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lines = ",\n".join(json.dumps(row) for row in [*rows, *new])  # a line a row
-        write_whole(self.path, [f'{{"rows": [\n{lines}\n]}}\n'.encode()])
+        with FileLock(self._lock):
+            rows = [row for row in self.rows if key(row) not in replaced]
+            lines = ",\n".join(json.dumps(row) for row in [*rows, *new])  # a line a row
+            write_whole(self.path, [f'{{"rows": [\n{lines}\n]}}\n'.encode()])
 
 
 def finished(row: dict | None) -> bool:

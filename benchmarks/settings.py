@@ -139,3 +139,8 @@ def parameters(name: str, data: str) -> dict:
         if name.startswith(beginning) and data in _IMAGES:
             more = cls._preset("paper", *_IMAGES[data]) | by_data.get(data, {}) | more
     return more | setting.params
+
+
+#: Settings, and the methods of other packages that they are compared with.
+COUNTERPARTS = {"DEC": "ClustPy DEC", "IDEC": "ClustPy IDEC", "StatDEC-1": "ClustPy DCN",
+                "VGMM": "ClustPy VaDE"}  # fmt: skip
