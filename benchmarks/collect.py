@@ -1,12 +1,11 @@
 """All rows of result files in one form, for tables and plots."""
 
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import _common, earlier, runs
-from benchmarks.results import IN_PRETRAINING
+from benchmarks.results import IN_PRETRAINING, machine
 from benchmarks.settings import SETTINGS
 
 #: Result files of `papers` and `gpu`, and of `peers`.
@@ -96,19 +95,11 @@ def _measured(row):
         epochs=out.get("epochs"),
         more=out.get("more", {}),
         curve=out.get("curve", []),
-        machine=_machine(row),
+        machine=machine(row),
         torch=row["with"].get("versions", {}).get("torch"),
         parameters=_parameters(row),
         remark=", ".join(_remarks(row)),
     )
-
-
-def _machine(row):
-    about, threads = row["with"], row["row"].get("threads")
-    if about.get("gpu"):
-        return about["gpu"]
-    name = re.sub(r"\([A-Z]+\)|Processor|CPU.*", "", about.get("cpu", "")).strip()
-    return f"{threads} × {name}" if threads and name else ""
 
 
 def _parameters(row):
@@ -123,6 +114,8 @@ def _remarks(row):
     """What must be said of a row wherever it is shown."""
     if row["out"]["stop_reason"] == IN_PRETRAINING:
         yield "no epoch of clustering"
+    if not row["complete"] and not row["out"]["seconds"]["fit"]:
+        yield "not begun"
     if _is_outdated(row):
         yield "earlier defaults"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _common, markdown
+from benchmarks.results import machine
 
 FACTORS = {"n": "rows", "d": "features", "k": "clusters", "side": "side of images"}
 
@@ -45,29 +46,38 @@ def speed(folder) -> list[str]:
             lines = [f"Importing the package takes {out['ratio']:.2f} times as long as torch and "
                      "scikit-learn alone.", ""]  # fmt: skip
             continue
-        where = row["with"]["gpu"] or f"CPU, {asked['threads']} threads"
-        about = [asked["method"], where, asked["precision"], f"{asked['n']:,}"]
+        about = [_varied(row), machine(row), asked["precision"], f"{asked['n']:,}"]
         t, p = out["training"], out["predicting"]
-        ours, share = t["seconds"]["ours"], t["share_of_peak"]
+        peak = t.get("peak_flops", out.get("peak_flops"))  # it was measured before all, once
+        ours = t["seconds"]["ours"]
         loader, ready = (t["seconds"].get(name) for name in ("loader", "augmented"))
-        hand, passes = t["seconds"]["by_hand"], t["seconds"]["passes"]
-        rates = (f"{t['images_per_s'][k]:,.0f}" for k in ("ours", "by_hand", "passes"))
-        train.append([*about, *rates, f"{ours / hand:.2f}", f"{ours / passes:.2f}",
-                      f"{100 * share['ours']:.0f} %", f"{out['peak_flops'] / 1e9:,.0f}",
+        train.append([*about, *_compared(t), f"{peak / 1e9:,.0f}",
                       f"{ours / ready:.2f}" if ready else "",
                       f"{loader / ours:.2f}" if loader else ""])  # fmt: skip
-        predict.append([*about, *(f"{p['images_per_s'][k]:,.0f}" for k in ("ours", "by_hand")),
-                        f"{p['seconds']['ours'] / p['seconds']['by_hand']:.2f}"])  # fmt: skip
+        predict.append([*about, *_compared(p)])
     if train:
-        heads = ["method", "machine", "precision", "images"]
+        heads = ["method", "machine", "precision", "images", "ours", "by hand", "bare passes",
+                 "ours : by hand", "ours : passes", "share of peak"]  # fmt: skip
         lines += ["**Training, images/s** (times are those of an epoch, as ratios)", ""]
-        lines += markdown.table([*heads, "ours", "by hand", "bare passes", "ours : by hand",
-                            "ours : passes", "share of peak", "peak GFLOP/s",
-                            "ours : augmented before", "loader : ours"],
-                           train)  # fmt: skip
-        lines += ["", "**Predicting, images/s**", ""]
-        lines += markdown.table([*heads, "ours", "by hand", "ours : by hand"], predict)
+        more = ["peak GFLOP/s", "ours : augmented before", "loader : ours"]
+        lines += markdown.table([*heads, *more], train)
+        lines += ["", "**Predicting, images/s**", "", *markdown.table(heads, predict)]
     return lines + _earlier_speed(folder, bool(lines))
+
+
+def _varied(row):
+    """A method's name, with what of it is not as by default."""
+    mass = row["ran"]["parameters"].get("posterior_mass")
+    return row["row"]["method"] + (f", posterior_mass={mass:g}" if mass else "")
+
+
+def _compared(out):
+    """Rates of ours, by hand and of bare passes, ratios of their times, and ours of the peak."""
+    names = ("ours", "by_hand", "passes")
+    seconds, share = out["seconds"], out.get("share_of_peak", {}).get("ours")
+    rates = (f"{out['images_per_s'][k]:,.0f}" if k in seconds else "" for k in names)
+    ratios = (f"{seconds['ours'] / seconds[k]:.2f}" if k in seconds else "" for k in names[1:])
+    return [*rates, *ratios, "" if share is None else f"{100 * share:.2g} %"]
 
 
 def _earlier_speed(folder, below):
@@ -150,11 +160,24 @@ def growth(folder) -> dict[Series, Points]:
 
 
 def exponent(values, costs) -> float | None:
-    """Slope of log cost over log value, by least squares."""
+    """Slope of log cost over log value, by least squares; None of fewer than three values."""
     usable = [(v, c) for v, c in zip(values, costs, strict=True) if v > 0 and c > 0]
-    if len(usable) < 2:
+    if len(usable) < 3:
         return None
     x, y = np.log(np.array(usable)).T
+    return float(np.polyfit(x, y, 1)[0])
+
+
+def exponent_of_growth(values, costs) -> float | None:
+    """The exponent of what costs more than the smallest value does: b in a + c v^b, about.
+
+    Memory has a part that depends on nothing. Without it two values are enough: the third is the
+    smallest one.
+    """
+    more = [(v, c - costs[0]) for v, c in zip(values[1:], costs[1:], strict=True) if c > costs[0]]
+    if len(more) < 2:
+        return None
+    x, y = np.log(np.array(more)).T
     return float(np.polyfit(x, y, 1)[0])
 
 
@@ -169,9 +192,10 @@ def scale(folder) -> list[str]:
         return []
     heads = ["method", "by", "with", "from, to", "seconds", "peak MB", "exponent of time",
              "of memory", "remarks"]  # fmt: skip
-    return ["One epoch of each phase. Cost is taken to grow as a power of what is varied, and the",
-            "exponent is fitted to all points. Memory is anonymous, above that after importing",
-            "torch.", "", *markdown.table(heads, cells)]  # fmt: skip
+    return ["One epoch of each phase. Time is taken to grow as a power of what is varied, and the",
+            "exponent is fitted to all points; that of memory is of what the others have above the",
+            "smallest. Memory is anonymous, above that after importing torch.", "",
+            *markdown.table(heads, cells)]  # fmt: skip
 
 
 def _ends(measured):
@@ -179,7 +203,7 @@ def _ends(measured):
     if not measured:
         return [""] * 5
     values, seconds, mb = zip(*measured, strict=True)
-    slopes = [exponent(values, seconds), exponent(values, mb)]
+    slopes = [exponent(values, seconds), exponent_of_growth(values, mb)]
     return [
         f"{values[0]:,} to {values[-1]:,}",
         f"{seconds[0]:.1f} to {seconds[-1]:.1f}",

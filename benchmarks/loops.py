@@ -3,7 +3,7 @@
 A loop takes the modules of an estimator, so that both sides compute the same; steps, batches and
 optimisers are written out here, with nothing around them: no history, no checks, no resuming.
 `epoch` is the method's mathematics, `passes` the forward and backward passes of its networks alone
-on inputs made before, `forward` what a prediction needs.
+on inputs made before, `forward` what a prediction needs and `forward_passes` that alone.
 """
 
 import copy
@@ -27,6 +27,7 @@ class Loop:
         self.rows = torch.from_numpy(X).unsqueeze(1).to(self.device)  # (n, 1, H, W)
         self.precision = precision
         self.ready = self.images(torch.arange(min(self.batch_size, len(X)), device=self.device))
+        self.many = self.images(slice(0, 1024))
         self.build(copy.deepcopy(net))
 
     def autocast(self):
@@ -56,6 +57,13 @@ class Loop:
         with torch.no_grad():
             return torch.cat([self.forward(self.images(slice(i, i + 1024))).argmax(dim=1)
                               for i in range(0, len(self.rows), 1024)])  # fmt: skip
+
+    def forward_passes(self):
+        """What a prediction needs, on images made before."""
+        self.train(False)
+        with torch.no_grad():
+            for i in range(0, len(self.rows), 1024):
+                self.forward(self.many[: len(self.rows) - i])
 
     def descend(self, loss, optimizer=None):
         optimizer = optimizer or self.optimizer

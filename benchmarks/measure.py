@@ -6,7 +6,6 @@ import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 
@@ -61,18 +60,37 @@ def synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def product_rate(dtype: torch.dtype, device: torch.device, size: int | None = None) -> float:
-    """FLOP a second of square matrix products, the best of several."""
-    size = size or (8192 if device.type == "cuda" else 2048)
-    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    seconds = []
-    for _ in range(6):
-        synchronize(device)
-        started = time.perf_counter()
-        a @ b
-        synchronize(device)
-        seconds.append(time.perf_counter() - started)
-    return 2 * size**3 / float(np.min(seconds[1:]))
+class Products:
+    """Square matrix products for some tenths of a second: what tells a machine's rate.
+
+    Parameters
+    ----------
+    dtype : torch.dtype
+    device : torch.device
+    seconds : float, default=0.2
+        How long a call is to take, about.
+
+    Attributes
+    ----------
+    flop : int
+        Operations of a call.
+    """
+
+    def __init__(self, dtype: torch.dtype, device: torch.device, seconds: float = 0.2):
+        size = 8192 if device.type == "cuda" else 2048
+        self.a, self.b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+        self.count = 1
+        for _ in range(2):  # the first one warms up
+            synchronize(device)
+            started = time.perf_counter()
+            self()
+            synchronize(device)
+        self.count = max(1, round(seconds / (time.perf_counter() - started)))
+        self.flop = 2 * size**3 * self.count
+
+    def __call__(self) -> None:
+        for _ in range(self.count):
+            self.a @ self.b
 
 
 def phase_seconds(history: list[dict]) -> dict[str, float]:

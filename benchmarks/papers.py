@@ -131,7 +131,8 @@ def run_rows(rows: list[dict], args, command: str = "papers", weights=None) -> i
         except child.ChildFailed as error:
             failed += 1
             if isinstance(error, child.OutOfTime):
-                results.put(cut_short(command, row, present, time.monotonic() - started))
+                about = present or earlier.about(row)
+                results.put(cut_short(command, row, about, time.monotonic() - started))
             print(f"  no result: {error}", flush=True)
             continue
         results.put(result)
@@ -149,16 +150,21 @@ class _Earlier:
     def find(self, results, row):
         """The row of that key, if there is one that need not run anew."""
         present = results.find(row)
-        if present is None or "ran" not in present:  # it had to be ended
+        if present is None or "ran" not in present:  # of an earlier form, it had to be ended
             return present
         try:
-            n_classes, on = self._on(row)
+            about = self.about(row)
         except FileNotFoundError:  # nothing could run here
             return present
-        if as_asked(present, {"ran": runs.what(row, n_classes), "on": on}):
+        if as_asked(present, about):
             return present
         print(f"{_named(row)}: not as it was measured, so anew", flush=True)
         return None
+
+    def about(self, row):
+        """What a row is to run, and on what."""
+        n_classes, on = self._on(row)
+        return {"ran": runs.what(row, n_classes), "on": on}
 
     def _on(self, row):
         seed = row["seed"] if row["sampling"] else 0  # of the sampling
@@ -171,10 +177,13 @@ class _Earlier:
         return self._known[key]
 
 
-def cut_short(command: str, row: dict, present: dict | None, seconds: float) -> dict:
-    """Return a row whose process had to be ended, with what there is of it and what it took."""
-    present = present or {"command": command, "row": row, "with": surroundings(row["device"]),
-                          "out": {"extras": []}}  # fmt: skip
+def cut_short(command: str, row: dict, about: dict, seconds: float) -> dict:
+    """Return a row whose process had to be ended, with what there is of it and what it took.
+
+    `about` is what the row had before, or else what it was to run.
+    """
+    present = {"command": command, "row": row, "with": surroundings(row["device"]),
+               "out": {"extras": []}} | about  # fmt: skip
     spent = present["out"].get("seconds", {})
     out = {"seconds": spent | {"fit": spent.get("fit", 0.0) + seconds}, "stop_reason": "budget"}
     return present | {"out": present["out"] | out, "complete": False}

@@ -173,7 +173,9 @@ def main():
             out["seconds"] = {"fit": time.perf_counter() - started}
             out["cpu_s"] = time.process_time() - cpu
     np.save(args.labels, np.asarray(labels).astype(np.int64))
-    print(json.dumps({"out": out, "parameters": params, "versions": versions()}), flush=True)
+    out["epochs"] = args.epochs if args.method.startswith("ClustPy") else None
+    answer = {"out": out, "parameters": params | {"scaling": scaling}, "versions": versions()}
+    print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -83,9 +83,10 @@ def _row(method, args, seed, precision):
 def _run_peer(row, args):
     """Run a peer's method in its environment; return whether it failed."""
     results = Results(f"peers_{row['data']}", args.results)
-    if finished(results.find(row)):
-        return 0
     rows = data.select(row["data"], args.data, n=row["n"])
+    present = results.find(row)
+    if finished(present) and present["on"] == _on(row, rows):
+        return 0
     print(f"{row['setting']} on {row['data']}, seed {row['seed']}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         X_file, labels_file = Path(folder) / "X.npy", Path(folder) / "labels.npy"
@@ -102,7 +103,10 @@ def _run_peer(row, args):
             answer = json.loads(child.call(command, args.threads, args.budget).splitlines()[-1])
         except child.ChildFailed as error:
             if isinstance(error, child.OutOfTime):
-                results.put(cut_short("peers", row, None, args.budget))
+                about = {"with": surroundings() | {"threads": args.threads, "versions": {}},
+                         "ran": {"setting": row["setting"], "seed": row["seed"]},
+                         "on": _on(row, rows)}  # fmt: skip
+                results.put(cut_short("peers", row, about, args.budget))
             print(f"  no result: {error}", flush=True)
             return 1
         labels = np.load(labels_file)
@@ -113,9 +117,13 @@ def _run_peer(row, args):
     results.put({
         "command": "peers", "row": row,
         "ran": {"setting": row["setting"], "parameters": answer["parameters"], "seed": row["seed"]},
-        "on": {"data": row["data"], "n": len(rows.X), "hash": rows.hash()},
+        "on": _on(row, rows),
         "with": surroundings() | {"threads": args.threads, "versions": answer["versions"]},
         "out": out, "complete": True,
     })  # fmt: skip
     print(f"  ACC {out['acc']:.3f}, {out['seconds']['fit']:.1f} s", flush=True)
     return 0
+
+
+def _on(row, rows):
+    return {"data": row["data"], "n": len(rows.X), "hash": rows.hash()}

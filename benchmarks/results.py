@@ -15,6 +15,7 @@ A row is a JSON object:
 
 import hashlib
 import json
+import re
 import tempfile
 from pathlib import Path
 
@@ -40,6 +41,15 @@ INCIDENTAL = {"callbacks", "checkpoint", "compile", "max_time", "verbose", "rand
 def key(row: dict) -> str:
     """What tells a row from others that may stand in one file."""
     return json.dumps(row["row"], sort_keys=True)
+
+
+def machine(row: dict) -> str:
+    """On what a row ran: so many threads of a processor, or a GPU; empty where nobody knows."""
+    about, threads = row["with"], row["row"].get("threads")
+    if about.get("gpu"):
+        return about["gpu"]
+    name = re.sub(r"\([A-Z]+\)|Processor|CPU.*", "", about.get("cpu", "")).strip()
+    return f"{threads} × {name}" if threads and name else ""
 
 
 def surroundings(device: str = "cpu") -> dict:

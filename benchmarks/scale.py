@@ -141,7 +141,7 @@ def answer(spec: dict) -> dict:
     torch_mb = anonymous_mb()  # before scikit-learn and the package are imported
     import skdeepcluster
     from benchmarks.data import hash_of
-    from benchmarks.results import parameters_of, surroundings
+    from benchmarks.results import labels_hash, parameters_of, surroundings
 
     row = spec["row"]
     torch.set_num_threads(row["threads"])
@@ -160,6 +160,8 @@ def answer(spec: dict) -> dict:
         "peak_mb_above_torch": watch.peak_mb - torch_mb,
         "torch_mb": torch_mb,
         **watch.memory(),
+        "epochs": len(model.history_),
+        "labels": labels_hash(model.labels_),
         "stop_reason": "itself",
     }
     device = model.net_.device.type

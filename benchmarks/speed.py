@@ -1,9 +1,9 @@
 """Images a second, training and predicting: ours, a loop by hand, bare passes, the machine's peak.
 
-The three take turns, an epoch each, in one process, so that what else the machine does meets them
-alike. Reported are medians, by the clock and of the processor, and the share of the machine's rate
-of matrix products (measured in the same run, in the same precision) that the FLOP of an epoch,
-counted by torch, come to. For DCCS there is the loop on batches that were augmented before, too;
+They take turns, an epoch each, in one process, so that what else the machine does meets them alike.
+The peak is that of matrix products in the same precision. Reported are medians, by the clock and of
+the processor, and the share of the peak that the FLOP of an epoch, counted by torch, come to. For
+DCCS there is the loop on batches that were augmented before, too;
 `--loader` adds a `DataLoader` that transforms one image after another. `IDEC` is StatDEC with
 neither weighted target nor pooling; epochs of both have as many images as it takes for the target
 to be refreshed as often as in a long training.
@@ -26,7 +26,7 @@ import skdeepcluster
 from benchmarks import costs
 from benchmarks.data import hash_of, load
 from benchmarks.loops import LOOPS, PreparedLoop
-from benchmarks.measure import product_rate, synchronize
+from benchmarks.measure import Products, synchronize
 from benchmarks.results import Results, parameters_of, surroundings
 from benchmarks.settings import SETTINGS
 from skdeepcluster._training._device import resolve_device, resolve_precision
@@ -67,12 +67,11 @@ def main(args: argparse.Namespace) -> int:
     results = Results("speed", args.results)
     names = args.device or ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for device, precision in itertools.product(map(resolve_device, names), args.precisions):
-        peak = product_rate(resolve_precision(precision, device), device)
         for method in args.methods:
             X = _images(rows, args.n or IMAGES.get(method, OTHER_IMAGES))
             row = {"method": method, "data": args.dataset, "n": len(X), "device": device.type,
                    "precision": precision, "threads": args.threads}  # fmt: skip
-            out = measure(method, X, device, precision, args.rounds, peak, args.loader)
+            out = measure(method, X, device, precision, args.rounds, args.loader)
             model = _estimator(method, device, precision, max_epochs=2)
             ran = {"estimator": type(model).__name__, "parameters": parameters_of(model), "seed": 0}
             on = {"data": args.dataset, "n": len(X), "hash": hash_of(X)}
@@ -95,20 +94,23 @@ def _result(row, out, device, **about):
             "out": out | {"stop_reason": "itself"}, "complete": True}  # fmt: skip
 
 
-def measure(method, X, device, precision, rounds, peak, loader=False) -> dict:
+def measure(method, X, device, precision, rounds, loader=False) -> dict:
     """Medians over the rounds; what comes before warms up."""
     dtype = resolve_precision(precision, device)
     model = _estimator(method, device, precision, max_epochs=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X)
-        flop = _flop(method, X, device, precision)
+        flop = {"ours": _flop(method, X, device, precision)}
     loop = LOOPS[method](model, X, dtype)
+    products = Products(dtype, device)
     training = {
         "ours": lambda: _epoch(method, X, device, precision),
         "by_hand": _timed(loop.epoch, device),
         "passes": _timed(loop.passes, device),
+        "products": _timed(products, device),
     }
+    flop |= {"by_hand": _counted(loop.epoch), "passes": _counted(loop.passes)}
     if method == "DCCS":
         ready = PreparedLoop(model, X, dtype)
         training["augmented"] = _timed(ready.epoch, device, ready.prepare)
@@ -119,29 +121,31 @@ def measure(method, X, device, precision, rounds, peak, loader=False) -> dict:
     predicting = {
         "ours": _timed(lambda: model.predict(X), device),
         "by_hand": _timed(loop.predict, device),
+        "passes": _timed(loop.forward_passes, device),
+        "products": _timed(products, device),
     }
+    forward = _counted(loop.forward_passes)
     images = len(X) * loop.images_per_row
-    train, train_cpu = _medians(training, rounds)
-    predict, predict_cpu = _medians(predicting, rounds)
     return {
-        "training": {
-            "seconds": train,
-            "cpu_s": train_cpu,
-            "images_per_s": {name: images / s for name, s in train.items()},
-            "flop_per_image": flop / images,
-            "share_of_peak": {
-                name: flop / s / peak
-                for name, s in train.items()
-                if name not in ("loader", "augmented")
-            },
-        },
-        "predicting": {
-            "seconds": predict,
-            "cpu_s": predict_cpu,
-            "images_per_s": {name: len(X) / s for name, s in predict.items()},
-        },
-        "peak_flops": peak,
+        "training": _rates(training, rounds, images, flop, products),
+        "predicting": _rates(predicting, rounds, len(X), dict.fromkeys(predicting, forward),
+                             products),
         "rounds": rounds,
+    }  # fmt: skip
+
+
+def _rates(candidates, rounds, images, flop, products):
+    """Times, rates, and shares of the peak that was measured in the same turns."""
+    seconds, cpu = _medians(candidates, rounds)
+    peak = products.flop / seconds.pop("products")
+    cpu.pop("products")
+    return {
+        "seconds": seconds,
+        "cpu_s": cpu,
+        "images_per_s": {name: images / s for name, s in seconds.items()},
+        "flop_per_image": flop["ours"] / images,
+        "share_of_peak": {k: flop[k] / s / peak for k, s in seconds.items() if k in flop},
+        "peak_flops": peak,
     }
 
 
@@ -192,6 +196,13 @@ def _flop(method, X, device, precision):
     counter = _CountFlop()
     _estimator(method, device, precision, max_epochs=1, callbacks=[counter]).fit(X)
     return counter.total
+
+
+def _counted(function):
+    """FLOP of a call."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return counter.get_total_flops()
 
 
 def _timed(function, device, prepare=None):

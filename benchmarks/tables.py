@@ -67,7 +67,7 @@ OWN = {
         "Variants of VGMM that are neither its paper's nor the default",
         "joined",
         dict.fromkeys(
-            ("digits", "mnist", "fashion_mnist"),
+            ("digits", "mnist", "fashion_mnist", "cifar10"),
             tuple(
                 f"{setting}{score}"
                 for setting in (

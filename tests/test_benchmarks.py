@@ -33,6 +33,7 @@ from benchmarks import (
     gpu,
     large,
     papers,
+    peer_fit,
     report,
     results,
     runs,
@@ -44,6 +45,7 @@ from benchmarks.loops import LOOPS
 from benchmarks.settings import SETTINGS
 from skdeepcluster._training import Batch, ClusteringNet, TensorSource
 from skdeepcluster._training._data import n_batches
+from skdeepcluster.metrics import clustering_accuracy
 
 TINY = {"hidden_sizes": (8, 8, 8), "layerwise_epochs": 0, "pretrain_epochs": 1, "max_epochs": 2}
 
@@ -180,6 +182,8 @@ def test_a_row_whose_process_had_to_be_ended_is_told_and_runs_again(
             assert small(tmp_path, budget=60) == 1
     (row,) = rows(tmp_path, "papers_digits")
     assert (row["complete"], row["out"]["stop_reason"]) == (False, "budget")
+    assert row["ran"]["parameters"]["hidden_sizes"] == [8, 8, 8]
+    assert row["on"]["hash"] == data.select("digits", n=120).hash()
     text = report.as_text(report.papers_tables(tmp_path / "results"))
     changed = "\n".join(report.changed(tmp_path / "results"))
     assert "cut short" in text + changed
@@ -405,6 +409,31 @@ def test_the_queue_for_a_gpu_runs_sends_and_is_collected(tmp_path, in_process, m
     assert json.loads((here / "papers_digits.json").read_text())["rows"][0]["complete"]
 
 
+def test_the_queue_for_a_gpu_fits_into_half_an_hour_and_has_lines():
+    known = tables.tables().values()
+    entries = {(entry.setting, data, table.protocols[data, sampling])
+               for table in known for (data, sampling), rows in table.entries.items()
+               for entry in rows if not sampling}  # fmt: skip
+    assert {row[:3] for row in gpu.QUEUE} <= entries
+    assert 1200 < sum(seconds for *_, seconds in gpu.QUEUE) < 1700
+    assert gpu.QUEUE[0][:2] == ("MMDC", "cifar10")
+
+
+def test_what_the_queue_for_a_gpu_did_not_begin_is_told(tmp_path, in_process, monkeypatch):
+    monkeypatch.setattr(gpu, "QUEUE", (("StatDEC-1", "digits", "joined", 9.0),
+                                       ("IDEC", "digits", "joined", 9.0)))  # fmt: skip
+    words = ["--device", "cpu", "--n", "120", "--threads", "1",
+             "--precision", "float32", "--work", str(tmp_path / "work"),
+             "--set", *(f"{name}={value!r}" for name, value in TINY.items())]  # fmt: skip
+    command.main(["gpu", "--only", "1", *words])
+    found = {row.setting: row for row in collect.measured(tmp_path / "work" / "results")}
+    assert found["IDEC"].complete
+    assert (found["StatDEC-1"].remark, found["StatDEC-1"].stop_reason) == ("not begun", "budget")
+    command.main(["gpu", *words])
+    found = {row.setting: row for row in collect.measured(tmp_path / "work" / "results")}
+    assert found["StatDEC-1"].complete
+
+
 def row_of(setting, seed=0, name="mnist", complete=True, seconds=1.0, more=None, **asked):
     """A row as result files have it."""
     out = {"acc": 0.5, "nmi": 0.5, "ari": 0.5} if complete else {}
@@ -530,6 +559,26 @@ def test_runs_that_were_cut_short_have_lines_where_scores_are_others(tmp_path):
         assert measured == ["1", "1 s; **cut short**"]
 
 
+@pytest.mark.parametrize("method", ["KMeans", "MiniBatchKMeans", "GaussianMixture"])
+def test_a_peer_clusters_rows_from_a_file_without_labels(method, tmp_path, monkeypatch, capsys):
+    X, y = data.load("digits")
+    np.save(tmp_path / "X.npy", X[:300])
+    found = []
+    for seed in (0, 0, 1):
+        words = ["--method", method, "--rows", tmp_path / "X.npy", "--n-clusters", 10,
+                 "--labels", tmp_path / "labels.npy", "--seed", seed]  # fmt: skip
+        monkeypatch.setattr(sys, "argv", ["peer_fit", *map(str, words)])
+        peer_fit.main()
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["out"]["seconds"]["fit"] > 0
+        assert answer["out"]["peak_mb"] >= answer["out"]["start_mb"]
+        assert answer["parameters"]["random_state"] == str(seed)
+        found.append(np.load(tmp_path / "labels.npy"))
+    assert_array_equal(*found[:2])
+    assert (found[0] != found[2]).any()
+    assert clustering_accuracy(y[:300], found[0]) > 0.5
+
+
 @pytest.mark.slow
 def test_a_peer_runs_in_a_process_of_its_own(tmp_path):
     words = options(tmp_path, dataset="digits", n=200, seeds=1, python=sys.executable)
@@ -556,6 +605,15 @@ def test_growth_is_measured_by_one_factor_at_a_time(tmp_path, in_process):
     assert (series.method, series.factor) == ("StatDEC", "n")
     assert dict(series.fixed) == {"d": 64, "k": 10}
     assert [value for value, *_ in points.measured] == [64, 96]
+
+
+def test_the_same_fit_of_growth_gives_the_same_labels(tmp_path, in_process, monkeypatch):
+    monkeypatch.setattr(scale, "BASE", {"n": 100, "d": 6, "k": 3})
+    for folder in ("a", "b"):
+        words = options(tmp_path / folder, methods="StatDEC", factors="d", values=4)
+        assert command.main(["scale", *words]) == 0
+    labels = [rows(tmp_path / f, "scale")[0]["out"]["labels"] for f in ("a", "b")]
+    assert labels[0] == labels[1]
 
 
 def test_features_clusters_and_sides_grow_one_at_a_time(tmp_path, in_process, monkeypatch):
@@ -634,8 +692,8 @@ def test_growth_is_fitted_to_what_differs_in_one_factor_alone(what, tmp_path):
 
     other = {"device": "cuda", "precision": "bfloat16", "threads": 2, "images": 500}[what]
     results.Results("scale", tmp_path).put(
-        *(row(side, seconds) for side, seconds in ((8, 1.0), (16, 4.0))),
-        *(row(side, seconds, **{what: other}) for side, seconds in ((8, 0.5), (16, 0.5))),
+        *(row(side, (side / 8) ** 2) for side in (8, 16, 32)),
+        *(row(side, 0.5, **{what: other}) for side in (8, 16, 32)),
     )
     found = [[line[2], line[6]] for line in cells("\n".join(costs.scale(tmp_path)), "DCCS")]
     assert [slope for _, slope in found] == ["2.00", "0.00"]
@@ -645,7 +703,15 @@ def test_growth_is_fitted_to_what_differs_in_one_factor_alone(what, tmp_path):
 def test_exponents_are_slopes_of_logarithms():
     values = np.array([10, 100, 1000])
     assert costs.exponent(values, 3 * values**1.5) == pytest.approx(1.5)
-    assert costs.exponent([10], [1]) is None
+    assert costs.exponent([10, 20], [1, 2]) is None
+
+
+def test_memory_grows_above_what_depends_on_nothing():
+    values = np.array([1_000, 10_000, 100_000, 1_000_000])
+    assert costs.exponent_of_growth(values, 280 + 1e-4 * values) == pytest.approx(1, abs=0.03)
+    assert costs.exponent_of_growth(values, 280 + 1e-9 * values**2) == pytest.approx(2, abs=0.03)
+    assert costs.exponent_of_growth(values[:2], [1.0, 2.0]) is None
+    assert costs.exponent_of_growth(values, [1.0] * 4) is None
 
 
 @pytest.mark.parametrize("method", ["StatDEC", "IDEC"])
@@ -663,7 +729,12 @@ def test_speed_compares_with_a_loop_by_hand(method, tmp_path):
     # An encoder and its mirror, 64-500-500-1000-10, forward once and backward twice: at least
     weights = 2 * (64 * 500 + 500 * 500 + 500 * 1000 + 1000 * 10)
     assert training["flop_per_image"] > 2.5 * 2 * weights
-    assert 0 < training["share_of_peak"]["ours"] < 1
+    for out in (training, row["out"]["predicting"]):
+        assert set(out["share_of_peak"]) == {"ours", "by_hand", "passes"}
+        assert all(share > 0 for share in out["share_of_peak"].values())
+    assert training["share_of_peak"]["ours"] * training["peak_flops"] == pytest.approx(
+        training["flop_per_image"] * training["images_per_s"]["ours"]
+    )
 
 
 def ready(model, X):
