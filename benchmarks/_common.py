@@ -109,5 +109,6 @@ def read(name: str) -> dict:
 
 
 def summary(values: list[float]) -> str:
-    """Mean and standard deviation over the seeds."""
-    return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) if len(values) > 1 else 0:.3f}"
+    """Mean and standard deviation over the seeds, if there are several."""
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}"

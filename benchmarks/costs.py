@@ -88,7 +88,7 @@ def _earlier_speed(folder, below):
             if not isinstance(out, dict):
                 continue
             threads = out.get("threads", content.get("provenance", {}).get("threads", ""))
-            for key in ("ratio", "relative", "beside", "to_one_component"):
+            for key in ("relative", "to_one_component"):
                 for which, value in _numbers(out.get(key)):
                     about = f"{name}: {part}{which}".replace("_", " ")
                     cells.append([about, key.replace("_", " "), f"{value:.3f}", str(threads)])

@@ -1,7 +1,5 @@
 """Result files whose scripts had forms of their own, read as rows of the form that all have now."""
 
-from benchmarks.settings import parameters
-
 SCORES = ("acc", "nmi", "ari")
 
 
@@ -21,8 +19,6 @@ def statdec_table(name, content):
 def mmdc_table(name, content):
     """``mmdc_DATA`` and ``mmdc_DATA_2_epochs``."""
     data, *changed = name.removeprefix("mmdc_").split("_", 1)
-    if changed and not changed[0].endswith("_epochs"):  # fashion_mnist
-        data, changed = "_".join([data, *changed]), []
     for row in content["rows"]:
         before = _scores(row, "before_")
         yield dict(setting=row["setting"], data=data, seed=row["seed"], scores=_scores(row),
@@ -32,21 +28,9 @@ def mmdc_table(name, content):
                    more={"before refinement": before} if before else {})  # fmt: skip
 
 
-def vgmm_toy(name, content):
-    """Five circle arcs, with KMeans beside."""
-    known = parameters("VGMM toy", "circle_arcs")
-    for row in content["rows"]:
-        where = dict(data="circle_arcs", seed=row["seed"])
-        yield dict(setting="KMeans", scores=row["kmeans"], **where)
-        changed = ", ".join(f"{k}={v}" for k, v in row["settings"].items() if known.get(k) != v)
-        yield dict(setting="VGMM toy", scores=row["vgmm"], changed=changed,
-                   seconds=row["seconds"], cpu_s=row["cpu_seconds"], **where)  # fmt: skip
-
-
 #: File names to what reads them.
 RUNS = {
     "statdec_*_split.json": statdec_table,
     "statdec_*_joined.json": statdec_table,
-    "mmdc_[!s]*.json": mmdc_table,
-    "vgmm_toy.json": vgmm_toy,
+    "mmdc_*.json": mmdc_table,
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import collect, costs, markdown
+from benchmarks import _common, collect, costs, markdown
 from benchmarks.settings import COUNTERPARTS
 from benchmarks.tables import Entry, Table, tables
 
@@ -204,10 +204,7 @@ def _line(entry, group, protocol):
 def summary(scores, name):
     """Mean and standard deviation over seeds."""
     values = [s[name] for s in scores if name in s]
-    if not values:
-        return ""
-    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}"
+    return _common.summary(values) if values else ""
 
 
 def _name(entry):

@@ -864,17 +864,6 @@ def test_earlier_files_are_read():
     assert {"ClustPy IDEC", "IDEC"} <= rivals
 
 
-def test_the_toy_of_earlier_files_is_in_its_table(tmp_path):
-    scores = {"acc": 0.9, "nmi": 0.8, "ari": 0.7}
-    content = {"rows": [{"seed": 0, "settings": SETTINGS["VGMM toy"].params, "seconds": 5.0,
-                         "cpu_seconds": 4.0, "kmeans": scores | {"acc": 0.6},
-                         "vgmm": scores}]}  # fmt: skip
-    (tmp_path / "vgmm_toy.json").write_text(json.dumps(content))
-    ((_, (block,)),) = report.papers_tables(tmp_path, ["toy"])
-    assert cells(block, "VGMM toy")[0][1:4] == ["0.900", "0.800", "0.700"]
-    assert cells(block, "KMeans")[0][1] == "0.600"
-
-
 def test_figures_by_name_are_on_the_page(tmp_path):
     content = {"provenance": {"threads": 2},
                "masses": {"threads": 1, "relative": {"1.0": 1.0, "0.99": 0.324}}}  # fmt: skip
