@@ -38,6 +38,7 @@ from skdeepcluster.networks import (
     RotationTask,
     SmallVGG,
 )
+from skdeepcluster.networks._convolutions import channels_last
 from skdeepcluster.networks._probe import probe
 from skdeepcluster.objectives import squared_distances
 from skdeepcluster.targets import (
@@ -160,7 +161,7 @@ class MMDCNet(ClusteringNet):
         if self.sobel:
             x = sobel(x)
         if x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = channels_last(x)
         return self.module_(x)
 
     def output(self, x: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from skdeepcluster.networks._convolutions import (
     Cut,
     Size,
     Unflattened,
+    channels_last,
     check_image,
     halved,
     halving,
@@ -115,7 +116,7 @@ class CNNAutoencoder(nn.Module):
         -------
         Tensor of shape (n, embedding_dim)
         """
-        return self.encoder(x - self.row_mean)
+        return self.encoder(channels_last(x - self.row_mean))
 
     def decode(self, z: Tensor, q: Tensor | None = None) -> Tensor:
         """Reconstruct images from embeddings.
@@ -130,7 +131,7 @@ class CNNAutoencoder(nn.Module):
         -------
         Tensor of shape (n, *input_shape)
         """
-        h = self.hidden(self.unflattened(z))
+        h = self.hidden(channels_last(self.unflattened(z)))
         if q is not None and self.pooling is not None:
             h = h + self.pooling(h.flatten(1), q).view_as(h).to(h.dtype)
         return self.output(h) + self.row_mean
