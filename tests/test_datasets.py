@@ -523,6 +523,24 @@ def test_cmyk_is_converted(tmp_path):
     assert abs(data[0].astype(int) - np.asarray(draw())).mean() < 12
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_lab_is_converted(tmp_path, mode):
+    from PIL import ImageCms
+
+    to_lab = ImageCms.buildTransform(
+        *map(ImageCms.createProfile, ("sRGB", "LAB")), "RGB", "LAB"
+    )  # fmt: skip
+    ImageCms.applyTransform(draw(), to_lab).save(tmp_path / "a.tiff")
+    data = load_image_folder(tmp_path, (24, 16), mode).data
+    np.testing.assert_allclose(data[0], np.asarray(draw().convert(mode)), atol=24)
+
+
+@pytest.mark.parametrize(("n_jobs", "error"), [("a", TypeError), (2.5, TypeError), (0, ValueError)])
+def test_numbers_of_threads_that_are_none(folder, n_jobs, error):
+    with pytest.raises(error, match="n_jobs"):
+        load_image_folder(folder, 8, n_jobs=n_jobs)
+
+
 def test_the_centre_is_cut_out_and_resized(tmp_path):
     # Black bars left and right of a white square: nothing of them but what a filter takes in at
     # the cut.

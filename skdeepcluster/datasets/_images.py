@@ -17,7 +17,7 @@ from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
 from skdeepcluster._files import without_room
-from skdeepcluster._validation import check_boolean, check_choice, check_integer
+from skdeepcluster._validation import LARGEST_INTEGER, check_boolean, check_choice, check_integer
 
 #: Share of the memory that is available which an array may take before it becomes a memory map.
 MEMORY_SHARE = 0.5
@@ -126,6 +126,9 @@ def load_image_folder(
     check_choice("on_error", on_error, ("warn", "raise"))
     check_choice("memory_map", memory_map, (True, False, "auto"))
     _check_colour(background)
+    if n_jobs is not None:
+        check_integer("n_jobs", n_jobs, minimum=-LARGEST_INTEGER)
+    threads = effective_n_jobs(n_jobs)
     path = Path(path)
     names = _image_files(path)
     target, target_names = _labels(names) if labels else (None, None)
@@ -137,7 +140,7 @@ def load_image_folder(
               for i in range(0, len(names), FILES_AT_ONCE)]  # fmt: skip
     unreadable: dict[int, str] = {}
     bar = tqdm(total=len(names), desc=str(path.name), unit="image", disable=not verbose)
-    with bar, ThreadPoolExecutor(effective_n_jobs(n_jobs)) as pool:
+    with bar, ThreadPoolExecutor(threads) as pool:
         try:
             for chunk, failures in zip(chunks, pool.map(read, chunks), strict=True):
                 unreadable |= failures
@@ -302,6 +305,8 @@ def _read(file: Path, size: tuple[int, int], mode: str, background: str) -> np.n
         # Pillow reads 16-bit grey of these two as integers of 32 bits, up to 65,535.
         is_16_bit = image.mode.startswith("I;16") or image.format in ("PNG", "PPM")
         image = _plain(ImageOps.exif_transpose(image), background, is_16_bit)
+        if image.mode == "LAB":  # which Pillow turns into RGB, and into nothing else
+            image = image.convert("RGB")
         if image.mode != mode:
             image = image.convert(mode)
         if image.size != (width, height):
