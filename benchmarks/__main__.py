@@ -10,7 +10,9 @@ report   docs/results.md and its pictures, from the result files
 
 import argparse
 import importlib
+import json
 import sys
+from pathlib import Path
 
 COMMANDS = {
     "papers": "the rows of the papers' tables",
@@ -21,14 +23,17 @@ COMMANDS = {
     "report": "the results page",
 }
 
-#: What a child process runs, see `child.run`: a file with what to do, a file for what came out.
+#: Modules whose `answer` a child process calls, see `child.run`: it takes what one file says, and
+#: what it returns goes into another.
 CHILDREN = {"row": "runs", "scale-row": "scale"}
 
 
 def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if words and words[0] in CHILDREN:
-        importlib.import_module(f"benchmarks.{CHILDREN[words[0]]}").child_main(*words[1:])
+        module = importlib.import_module(f"benchmarks.{CHILDREN[words[0]]}")
+        spec_file, out_file = map(Path, words[1:])
+        out_file.write_text(json.dumps(module.answer(json.loads(spec_file.read_text()))))
         return 0
     parser = argparse.ArgumentParser(
         "python -m benchmarks",

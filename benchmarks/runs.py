@@ -420,9 +420,3 @@ def _checkpoint_name(model):
 def _device(model):
     net = getattr(model, "net_", None)
     return "cpu" if net is None else net.device.type
-
-
-def child_main(spec_file: str, out_file: str) -> None:
-    """What a child process does."""
-    found = answer(json.loads(Path(spec_file).read_text()))
-    Path(out_file).write_text(json.dumps(found))

@@ -9,7 +9,6 @@ tried again only with more.
 """
 
 import argparse
-import json
 import tempfile
 import time
 import warnings
@@ -174,9 +173,3 @@ def answer(spec: dict) -> dict:
         "out": out,
         "complete": True,
     }
-
-
-def child_main(spec_file: str, out_file: str) -> None:
-    """What a child process does."""
-    found = answer(json.loads(Path(spec_file).read_text()))
-    Path(out_file).write_text(json.dumps(found))
