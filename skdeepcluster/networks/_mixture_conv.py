@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from skdeepcluster.networks._convolutions import Conv2d, ConvTranspose2d
+from skdeepcluster.networks._convolutions import Conv2d, ConvTranspose2d, channels_last
 from skdeepcluster.networks._mixture_mlp import NEGATIVE_SLOPE
 
 #: Sides at or below this are not halved further in networks for other sizes.
@@ -203,7 +203,7 @@ class MixtureConv(nn.Module):
         for wider in (*plan.decoder_sizes, math.prod(plan.start)):
             layers += [nn.Linear(size, wider), self._activation()]
             size = wider
-        layers.append(nn.Unflatten(1, plan.start))
+        layers.append(_Maps(1, plan.start))
         channels, side = plan.start[0], plan.start[1:]
         # The plan's last step has one map a channel.
         steps = (*plan.decoder[:-1], plan.decoder[-1]._replace(maps=n_maps))
@@ -230,13 +230,13 @@ class MixtureConv(nn.Module):
         h, h' : Tensors of shape (n, features)
             The same one twice where the encoder is shared.
         """
-        x = x - self.row_mean
+        x = channels_last(x - self.row_mean)
         h = self.assignment(x)
         return h, h if self.posterior is None else self.posterior(x)
 
     def encode_assignment(self, x: Tensor) -> Tensor:
         """Features for the assignment alone, of shape (n, features)."""
-        return self.assignment(x - self.row_mean)
+        return self.assignment(channels_last(x - self.row_mean))
 
     def decode(self, z: Tensor) -> Tensor:
         """Parameters of p(x|z).
@@ -251,3 +251,10 @@ class MixtureConv(nn.Module):
             Logits, or means and then what the variances are made of.
         """
         return self.decoder(z)
+
+
+class _Maps(nn.Unflatten):
+    """Vectors as maps, with their channels last in memory."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return channels_last(super().forward(h))
