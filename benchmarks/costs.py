@@ -66,7 +66,7 @@ def speed(folder) -> list[str]:
 
 
 def _varied(row):
-    """A method's name, with what of it is not as by default."""
+    """A method's name, with the parameter that decides how much work a step is."""
     mass = row["ran"]["parameters"].get("posterior_mass")
     return row["row"]["method"] + (f", posterior_mass={mass:g}" if mass else "")
 
@@ -169,16 +169,21 @@ def exponent(values, costs) -> float | None:
 
 
 def exponent_of_growth(values, costs) -> float | None:
-    """The exponent of what costs more than the smallest value does: b in a + c v^b, about.
+    """b of a + c v^b, by least squares of relative errors: a part of memory depends on nothing.
 
-    Memory has a part that depends on nothing. Without it two values are enough: the third is the
-    smallest one.
+    None of fewer than three values, or where nothing grows.
     """
-    more = [(v, c - costs[0]) for v, c in zip(values[1:], costs[1:], strict=True) if c > costs[0]]
-    if len(more) < 2:
+    values, costs = np.asarray(values, float), np.asarray(costs, float)
+    if len(values) < 3 or costs.min() <= 0 or costs[-1] <= costs[0]:
         return None
-    x, y = np.log(np.array(more)).T
-    return float(np.polyfit(x, y, 1)[0])
+
+    def error(exponent):
+        terms = np.stack([np.ones(len(values)), (values / values.max()) ** exponent], axis=1)
+        terms /= costs[:, None]
+        factors = np.linalg.lstsq(terms, np.ones(len(values)), rcond=None)[0]
+        return float(((terms @ factors - 1) ** 2).sum())
+
+    return float(min(np.linspace(0.05, 4, 396), key=error))
 
 
 def scale(folder) -> list[str]:
@@ -192,10 +197,12 @@ def scale(folder) -> list[str]:
         return []
     heads = ["method", "by", "with", "from, to", "seconds", "peak MB", "exponent of time",
              "of memory", "remarks"]  # fmt: skip
-    return ["One epoch of each phase. Time is taken to grow as a power of what is varied, and the",
-            "exponent is fitted to all points; that of memory is of what the others have above the",
-            "smallest. Memory is anonymous, above that after importing torch.", "",
-            *markdown.table(heads, cells)]  # fmt: skip
+    about = (
+        "One epoch of each phase. Time is taken to grow as a power of what is varied, memory as a "
+        "part that does not grow and such a power; exponents are fitted to all points. Memory is "
+        "anonymous, above that after importing torch."
+    )
+    return [markdown.paragraph(about), "", *markdown.table(heads, cells)]  # fmt: skip
 
 
 def _ends(measured):

@@ -93,14 +93,14 @@ def main(args: argparse.Namespace) -> int:
     everything = queue(argparse.Namespace(**vars(args) | {"only": None}))
     for row in everything:
         results = Results(f"papers_{row['data']}", args.results)
-        if results.find(row) is None:
+        if results.find(row) is None and row not in failed:
             results.put(cut_short("papers", row, {}, 0.0))
     if args.out:
         if args.again:
             (work / SENT).unlink(missing_ok=True)
         send(everything, work, args.results, args.out, args.files, args.mb * 1e6)
     print(as_text(papers_tables(args.results)))
-    return failed
+    return len(failed)
 
 
 def queue(args) -> list[dict]:

@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
         raise SystemExit("no row of these tables has such data, sampling and methods")
     failed = run_rows(rows, args)
     print(as_text(papers_tables(args.results, args.table)))
-    return failed
+    return len(failed)
 
 
 def rows_of(args) -> list[dict]:
@@ -101,11 +101,11 @@ def _device(name):
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def run_rows(rows: list[dict], args, command: str = "papers", weights=None) -> int:
-    """Run what is not finished, until the budget ends; return how many rows failed."""
+def run_rows(rows: list[dict], args, command: str = "papers", weights=None) -> list[dict]:
+    """Run what is not finished, until the budget ends; return the rows that failed."""
     deadline = None if args.budget is None else time.monotonic() + args.budget
     reserve = 0.0 if args.budget is None else max(RESERVE_S, RESERVE * args.budget)
-    failed, earlier = 0, _Earlier(args.data)
+    failed, earlier = [], _Earlier(args.data)
     for row in rows:
         row = dict(row)
         extras = row.pop("extras", [])
@@ -129,9 +129,9 @@ def run_rows(rows: list[dict], args, command: str = "papers", weights=None) -> i
         try:
             result = child.run("row", spec, left)
         except child.ChildFailed as error:
-            failed += 1
+            failed.append(row)
             if isinstance(error, child.OutOfTime):
-                about = present or earlier.about(row)
+                about = earlier.about(row) | (present or {})
                 results.put(cut_short(command, row, about, time.monotonic() - started))
             print(f"  no result: {error}", flush=True)
             continue

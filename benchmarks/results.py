@@ -125,10 +125,15 @@ def as_asked(row: dict, now: dict) -> bool:
 
 
 def merge(files: list[Path], folder: Path) -> None:
-    """Take rows over from files of other machines; a finished row is never undone."""
+    """Take rows over from files of other machines; of two that are not finished the longer one."""
     for path in files:
         results = Results(path.stem, folder)
         for row in json.loads(path.read_text())["rows"]:
             present = results.find(row["row"])
-            if not finished(present) or finished(row):
+            if finished(row) or not (finished(present) or _longer(present, row)):
                 results.put(row)
+
+
+def _longer(present, row):
+    """Whether a row had more time than another."""
+    return present is not None and present["out"]["seconds"]["fit"] > row["out"]["seconds"]["fit"]

@@ -29,6 +29,7 @@ from benchmarks.results import (
 )
 from benchmarks.settings import SETTINGS, parameters
 from skdeepcluster._base import DeepClusterer
+from skdeepcluster._files import write_whole
 from skdeepcluster.callbacks import ScoreCurve
 from skdeepcluster.metrics import balanced_clustering_accuracy, class_recall
 
@@ -305,8 +306,9 @@ def _costs(model, watch, spent):
     missing = (trained if spent is None else spent) - earlier.pop("seconds")
     cpu = earlier.pop("cpu_s")
     found["cpu_s"] = None if cpu is None or missing > 1.0 else cpu + found["cpu_s"]
-    found |= {k: max(v, found[k]) for k, v in earlier.items() if k != "start_mb"}
-    path.write_text(json.dumps({"seconds": trained, **found}))
+    found |= {k: max(v, found.get(k, v)) for k, v in earlier.items() if k != "start_mb"}
+    if spent is not None:  # else this call did but look
+        write_whole(path, [json.dumps({"seconds": trained, **found}).encode()])
     return found
 
 

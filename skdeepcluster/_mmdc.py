@@ -38,7 +38,6 @@ from skdeepcluster.networks import (
     RotationTask,
     SmallVGG,
 )
-from skdeepcluster.networks._convolutions import channels_last
 from skdeepcluster.networks._probe import probe
 from skdeepcluster.objectives import squared_distances
 from skdeepcluster.targets import (
@@ -161,7 +160,7 @@ class MMDCNet(ClusteringNet):
         if self.sobel:
             x = sobel(x)
         if x.ndim == 4:
-            x = channels_last(x)
+            x = x.contiguous(memory_format=torch.channels_last)
         return self.module_(x)
 
     def output(self, x: Tensor) -> Tensor:

@@ -99,9 +99,10 @@ def check_image(name: str, value: Any, input_shape: Sequence[int]) -> None:
 
 
 def check_labels(name: str, labels: ArrayLike) -> np.ndarray:
-    """Return labels as a one-dimensional array of whatever type they have, one of a row at least.
+    """Return labels as a one-dimensional array of whatever type they have.
 
-    Raise if they are of another shape, or none, or miss a value, or cannot be sorted.
+    Raise if they have another shape, if there are none, if one is missing, or if they cannot be
+    sorted.
     """
     if np.ndim(labels) != 1:
         raise ValueError(
@@ -113,7 +114,5 @@ def check_labels(name: str, labels: ArrayLike) -> np.ndarray:
             np.sort(labels)
         except TypeError as error:
             kinds = ", ".join(sorted({type(label).__name__ for label in labels}))
-            raise TypeError(
-                f"{name} must have labels of one kind, to be sorted, got {kinds}."
-            ) from error
+            raise TypeError(f"{name} must be of one kind, to be sorted, got {kinds}.") from error
     return labels

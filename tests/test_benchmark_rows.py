@@ -1,9 +1,7 @@
 """Rows of ``python -m benchmarks papers``: when they run, when they end, and what they tell."""
 
 import json
-import math
 import time
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -194,15 +192,6 @@ def test_scores_take_nothing_from_a_row_that_no_budget_bounds(slow_scores):
     out = answer("IDEC", TINY, every=1, max_time=500.0)["out"]
     assert out["stop_reason"] == "max_epochs"
     assert len(out["curve"]) == 2
-
-
-def test_a_curve_leaves_a_deadline_within_the_budget():
-    net = SimpleNamespace(deadline_=5.0, has_clusters_=False)
-    runs.Curve([0, 1], 1, ends=10.0).on_epoch_end(net)
-    assert net.deadline_ == 5.0
-    runs.Curve([0, 1], 1, ends=3.0).on_epoch_end(net)
-    assert net.deadline_ == 3.0
-    assert runs.Curve([0, 1]).ends == math.inf
 
 
 LONG_PRETRAINING = TINY | {"pretrain_epochs": 100_000}

@@ -217,6 +217,10 @@ def test_what_an_autoencoder_took_is_part_of_each_row_that_begins_with_it(tmp_pa
     first, second = (row["out"] for row in rows(tmp_path, "papers_digits"))
     assert second["seconds"]["autoencoder"] == first["seconds"]["autoencoder"]
     assert second["cpu_s"] > first["cpu_s"] > 0
+    before = {path: path.read_bytes() for path in (tmp_path / "work").glob("*/*.costs.json")}
+    assert len(before) == 2  # of the autoencoder and of the clustering
+    small(tmp_path, "pretrain_epochs=30", "max_epochs=1")
+    assert all(path.read_bytes() == content for path, content in before.items())
     assert second["peak_mb"] >= first["peak_mb"]
 
 
@@ -429,9 +433,27 @@ def test_what_the_queue_for_a_gpu_did_not_begin_is_told(tmp_path, in_process, mo
     found = {row.setting: row for row in collect.measured(tmp_path / "work" / "results")}
     assert found["IDEC"].complete
     assert (found["StatDEC-1"].remark, found["StatDEC-1"].stop_reason) == ("not begun", "budget")
+    with monkeypatch.context() as patch:
+        error = child.OutOfTime("its time was up")
+        patch.setattr(child, "run", lambda *args: (_ for _ in ()).throw(error))
+        command.main(["gpu", *words])
+    killed = results.Results("papers_digits", tmp_path / "work" / "results").rows[-1]
+    assert killed["ran"]["parameters"]["hidden_sizes"] == [8, 8, 8]
+    assert killed["on"]["n"] == 120
     command.main(["gpu", *words])
     found = {row.setting: row for row in collect.measured(tmp_path / "work" / "results")}
     assert found["StatDEC-1"].complete
+
+
+def test_a_row_of_the_queue_that_failed_is_not_said_not_to_have_begun(tmp_path, monkeypatch):
+    def fail(*args):
+        raise child.ChildFailed("CUDA out of memory")
+
+    monkeypatch.setattr(gpu, "QUEUE", (("StatDEC-1", "digits", "joined", 9.0),))
+    monkeypatch.setattr(child, "run", fail)
+    words = ["--device", "cpu", "--n", "120", "--threads", "1", "--work", str(tmp_path)]
+    assert command.main(["gpu", *words]) == 1
+    assert collect.measured(tmp_path / "results") == []
 
 
 def row_of(setting, seed=0, name="mnist", complete=True, seconds=1.0, more=None, **asked):
@@ -496,14 +518,26 @@ def test_weights_of_different_calls_are_not_mixed(tmp_path, monkeypatch):
     assert (back / name).read_bytes() == b"of the later call"
 
 
-def test_a_finished_row_is_not_replaced_by_one_that_was_cut_short(tmp_path):
-    row = {"row": {"seed": 0}, "complete": True, "out": {"stop_reason": "converged"}}
-    cut = row | {"complete": False, "out": {"stop_reason": "budget"}}
+@pytest.mark.parametrize(
+    ("present", "other", "kept"),
+    [
+        (("converged", 9), ("budget", 99), 0),
+        (("budget", 99), ("converged", 9), 1),
+        (("budget", 9), ("budget", 99), 1),
+        (("budget", 9), ("budget", 0), 0),  # another machine did not begin it
+    ],
+)
+def test_of_two_rows_the_finished_and_else_the_longer_one_is_kept(present, other, kept, tmp_path):
+    both = [
+        {"row": {"seed": 0}, "complete": reason != "budget",
+         "out": {"stop_reason": reason, "seconds": {"fit": seconds}}}
+        for reason, seconds in (present, other)
+    ]  # fmt: skip
     here, there = tmp_path / "here", tmp_path / "there"
-    results.Results("papers_x", here).put(row)
-    results.Results("papers_x", there).put(cut)
+    results.Results("papers_x", here).put(both[0])
+    results.Results("papers_x", there).put(both[1])
     results.merge([there / "papers_x.json"], here)
-    assert results.Results("papers_x", here).rows == [row]
+    assert results.Results("papers_x", here).rows == [both[kept]]
 
 
 def test_peers_and_ours_stand_side_by_side(tmp_path, in_process):
@@ -707,11 +741,13 @@ def test_exponents_are_slopes_of_logarithms():
 
 
 def test_memory_grows_above_what_depends_on_nothing():
-    values = np.array([1_000, 10_000, 100_000, 1_000_000])
-    assert costs.exponent_of_growth(values, 280 + 1e-4 * values) == pytest.approx(1, abs=0.03)
-    assert costs.exponent_of_growth(values, 280 + 1e-9 * values**2) == pytest.approx(2, abs=0.03)
-    assert costs.exponent_of_growth(values[:2], [1.0, 2.0]) is None
-    assert costs.exponent_of_growth(values, [1.0] * 4) is None
+    for values in (np.array([8, 16, 32]), 10.0 ** np.arange(3, 7)):
+        for exponent in (0.5, 1, 2):
+            mb = 280 + 75 * (values / values[-1]) ** exponent
+            found = costs.exponent_of_growth(values, mb)
+            assert found == pytest.approx(exponent, abs=0.01)  # the grid's step
+        assert costs.exponent_of_growth(values[:2], [1.0, 2.0]) is None
+        assert costs.exponent_of_growth(values, [1.0] * len(values)) is None
 
 
 @pytest.mark.parametrize("method", ["StatDEC", "IDEC"])

@@ -66,6 +66,24 @@ def test_only_narrow_maps_that_change_size_are_left_alone_by_autocast(build, nar
     )
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_stay_as_they_are_laid_out(channels):
+    x = torch.randn(2, channels, 9, 9)
+    last = _convolutions.channels_last(x)
+    assert torch.equal(last, x)
+    for layer in (_convolutions.Conv2d(channels, 4, 3), _convolutions.UpsampleConv(channels, 4)):
+        assert layer(last).is_contiguous(memory_format=torch.channels_last)
+        assert not layer(x).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_maps_of_a_unet_are_resized_convolved_and_cut():
+    from skdeepcluster.networks import UNetAutoencoder
+
+    up = UNetAutoencoder((1, 28, 28)).up[0][:2]  # 4 x 4 to 7 x 7
+    x = torch.randn(2, 128, 4, 4)
+    torch.testing.assert_close(up(x), two_steps(up[0], x)[:, :, :7, :7])
+
+
 def test_every_network_of_the_package_uses_them():
     from skdeepcluster.networks import (
         CNNAutoencoder,

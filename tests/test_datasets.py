@@ -152,7 +152,7 @@ def test_bad_labels(make):
     with pytest.raises(TypeError, match="X must be rows of data, got None"):
         make(None, [0, 1])
     for labels, kinds in (([0, None, 1], "NoneType, int"), ([0, "a", 1], "int, str")):
-        with pytest.raises(TypeError, match=f"y must have labels of one kind.*, got {kinds}"):
+        with pytest.raises(TypeError, match=f"y must be of one kind.*, got {kinds}"):
             make(np.zeros((3, 1)), np.array(labels, object))
     with pytest.raises(ValueError, match=r"one label a row, got shape \(2, 2\)"):
         make(np.zeros((2, 1)), [[0, 1], [1, 0]])

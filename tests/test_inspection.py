@@ -494,6 +494,8 @@ def test_sizes_and_confidences_are_those_of_the_clusters():
         ClusterSizesDisplay.from_predictions(labels, sort="confidence")
     with pytest.raises(ValueError, match="confidence must be one-dimensional"):
         ClusterSizesDisplay.from_predictions(labels, confidence=np.ones((200, 4)))
+    with pytest.raises(TypeError, match=r"labels must be of one kind.*, got int, str"):
+        ClusterSizesDisplay.from_predictions(np.array([0, "a", 1], dtype=object))
 
 
 # ---------------------------------------------------------------------- what is generated

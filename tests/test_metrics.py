@@ -212,7 +212,7 @@ def test_accuracy_of_bad_input_is_an_error(y_true, y_pred, message):
 def test_labels_that_cannot_be_sorted_are_an_error(function):
     mixed = np.array([0, "a", 1], dtype=object)
     for name, labels in (("y_true", (mixed, [0, 1, 1])), ("y_pred", ([0, 1, 1], mixed))):
-        with pytest.raises(TypeError, match=f"{name} must have labels of one kind.*, got int, str"):
+        with pytest.raises(TypeError, match=f"{name} must be of one kind.*, got int, str"):
             function(*labels)
 
 

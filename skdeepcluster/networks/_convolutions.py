@@ -123,11 +123,13 @@ def _over_squares(kernel: Tensor) -> Tensor:
 
 
 def channels_last(x: Tensor) -> Tensor:
-    """Return maps with their channels last in memory: they are convolved and pooled faster.
+    """Return maps with their channels last in memory, where CPUs convolve them faster.
 
     What comes of them is laid out like them. Maps of one channel are copied, since torch takes
-    either layout for the other and would go on with channels first.
+    either layout for the other and would go on with channels first. Other devices keep theirs.
     """
+    if x.device.type != "cpu":
+        return x
     if x.shape[1] == 1:
         return x.clone(memory_format=torch.channels_last)
     return x.contiguous(memory_format=torch.channels_last)

@@ -33,8 +33,9 @@ class UNetAutoencoder(nn.Module):
     The encoder has three 5 × 5 convolutions of stride 2, with batch normalisation and ReLU, and a
     linear layer to the embedding z. The decoder has a linear layer, and three times doubles the
     maps' size by repeating pixels, followed by a 3 × 3 convolution; the two are calculated at once,
-    by fewer operations at the smaller size. Before the second and the third
-    time the encoder's maps of the same size, the skips s, are concatenated.
+    by fewer operations at the smaller size. What comes out is cut to the encoder's size, where that
+    is odd. Before the second and the third time the encoder's maps of the same size, the skips s,
+    are concatenated.
 
     How it works: with its skips alone the decoder can reconstruct most of the image, and the
     embedding would hold less of it. So in training the skips of each row are replaced by their
