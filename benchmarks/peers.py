@@ -7,6 +7,7 @@ both phases of VaDE's. What is there already is not run again.
 """
 
 import argparse
+import functools
 import json
 import tempfile
 import time
@@ -88,7 +89,7 @@ def _run_peer(row, args):
     results = Results(f"peers_{row['data']}", args.results)
     present = results.find(row)
     try:
-        rows = data.select(row["data"], args.data, n=row["n"])
+        rows = _select(row["data"], args.data, row["n"])
     except FileNotFoundError:
         if finished(present):  # nothing could run here, and nothing need
             return 0
@@ -131,6 +132,12 @@ def _run_peer(row, args):
     })  # fmt: skip
     print(f"  ACC {out['acc']:.3f}, {out['seconds']['fit']:.1f} s", flush=True)
     return 0
+
+
+@functools.lru_cache(maxsize=1)
+def _select(name, folder, n):
+    """The rows of all methods and seeds of a call, read once."""
+    return data.select(name, folder, n=n)
 
 
 def _on(row, rows):

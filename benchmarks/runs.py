@@ -252,7 +252,7 @@ class _Fits:
             model = self.cls(**params, max_time=limit, callbacks=[*curve, ending]).fit(rows.X)
         self.by_budget = ending.is_of_call(model.net_)
         self.history += model.history_
-        self._costs.append(_costs(model, watch, ending.spent))
+        self._costs.append(_costs_of_all_calls(model, watch, ending.spent))
         return model
 
     def _fit_statdec(self, rows, before, bound):
@@ -290,7 +290,7 @@ class _Fits:
         return {"cpu_s": None if None in cpu else sum(cpu), **memory}
 
 
-def _costs(model, watch, spent):
+def _costs_of_all_calls(model, watch, spent):
     """What a fit took, over all calls: beside its checkpoint is what the earlier ones took.
 
     `spent` is the seconds of training that there were when it began, None for all of them. If not

@@ -768,6 +768,7 @@ def test_speed_compares_with_a_loop_by_hand(method, tmp_path):
     for out in (training, row["out"]["predicting"]):
         assert set(out["share_of_peak"]) == {"ours", "by_hand", "passes"}
         assert all(share > 0 for share in out["share_of_peak"].values())
+    assert 0 < training["share_of_peak"]["ours"] < 1
     assert training["share_of_peak"]["ours"] * training["peak_flops"] == pytest.approx(
         training["flop_per_image"] * training["images_per_s"]["ours"]
     )

@@ -2,19 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from skdeepcluster.networks._convolutions import (
-    BatchNorm,
     ConvTranspose2d,
     Cut,
-    Size,
     Unflattened,
     channels_last,
     check_image,
+    doubling,
     halved,
     halving,
 )
@@ -94,10 +94,11 @@ class CNNAutoencoder(nn.Module):
         )
         first, second, third = channels[2], channels[1], channels[0]
         self.unflattened = Unflattened(embedding_dim, first, sizes[3])
-        self.hidden = _doubling(first, second, sizes[2])
+        up = partial(ConvTranspose2d, kernel_size=4, stride=2, padding=1)
+        self.hidden = doubling(up(first, second, bias=False), sizes[2])
         self.output = nn.Sequential(
-            _doubling(second, third, sizes[1]),
-            ConvTranspose2d(third, n_in, 4, stride=2, padding=1),
+            doubling(up(second, third, bias=False), sizes[1]),
+            up(third, n_in),
             Cut(sizes[0]),
         )
         self.pooling = None
@@ -139,8 +140,3 @@ class CNNAutoencoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruct a batch, without statistics."""
         return self.decode(self.encode(x))
-
-
-def _doubling(n_in: int, n_out: int, size: Size) -> nn.Sequential:
-    convolution = ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1, bias=False)
-    return nn.Sequential(convolution, Cut(size), BatchNorm(n_out), nn.ReLU())

@@ -181,6 +181,12 @@ class Cut(nn.Module):
         return x[:, :, :height, :width]
 
 
+def doubling(convolution: ConvTranspose2d | UpsampleConv, size: Size) -> nn.Sequential:
+    """Cut the maps of a convolution that doubles the sides to a size; batch norm, ReLU."""
+    n_out = convolution.out_channels
+    return nn.Sequential(convolution, Cut(size), BatchNorm(n_out), nn.ReLU())
+
+
 class Unflattened(nn.Module):
     """Linear layer whose outputs are maps; batch norm, ReLU.
 

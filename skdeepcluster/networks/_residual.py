@@ -1,5 +1,7 @@
 """Pre-activation residual blocks, of the encoder's and the decoder's kind."""
 
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -39,9 +41,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.resample = resample
         self.norm1 = None if first else nn.BatchNorm2d(n_in)
-        self.conv1 = (UpsampleConv if resample == "up" else _conv)(n_in, n_out)
+        plain = partial(Conv2d, kernel_size=3, padding=1, bias=False)
+        self.conv1 = (UpsampleConv if resample == "up" else plain)(n_in, n_out)
         self.norm2 = nn.BatchNorm2d(n_out)
-        self.conv2 = (ConvMeanPool if resample == "down" else _conv)(n_out, n_out)
+        self.conv2 = (ConvMeanPool if resample == "down" else plain)(n_out, n_out)
         changes = n_in != n_out or resample is not None
         self.shortcut = Conv2d(n_in, n_out, 1) if changes else None
 
@@ -54,7 +57,3 @@ class ResidualBlock(nn.Module):
         if self.shortcut is not None:
             x = self.shortcut(x)
         return h + (F.interpolate(x, scale_factor=2) if self.resample == "up" else x)
-
-
-def _conv(n_in: int, n_out: int) -> Conv2d:
-    return Conv2d(n_in, n_out, 3, padding=1, bias=False)

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from skdeepcluster._validation import check_real
 from skdeepcluster.networks._convolutions import (
-    BatchNorm,
     Cut,
-    Size,
     Unflattened,
     UpsampleConv,
     check_image,
+    doubling,
     halved,
     halving,
 )
@@ -116,8 +115,8 @@ class UNetAutoencoder(nn.Module):
         self.unflattened = Unflattened(embedding_dim, channels[2], sizes[3])
         self.up = nn.ModuleList(
             [
-                _up(channels[2], channels[1], sizes[2]),
-                _up(2 * channels[1], channels[0], sizes[1]),
+                doubling(UpsampleConv(channels[2], channels[1]), sizes[2]),
+                doubling(UpsampleConv(2 * channels[1], channels[0]), sizes[1]),
                 nn.Sequential(UpsampleConv(2 * channels[0], n_in, bias=True), Cut(sizes[0])),
             ]
         )
@@ -217,7 +216,3 @@ class UNetAutoencoder(nn.Module):
         rate = averaging_rate(self.n_seen, self.momentum)
         for running, mean in zip(self.skip_means, means, strict=True):
             running += rate * (mean - running)
-
-
-def _up(n_in: int, n_out: int, size: Size) -> nn.Sequential:
-    return nn.Sequential(UpsampleConv(n_in, n_out), Cut(size), BatchNorm(n_out), nn.ReLU())
