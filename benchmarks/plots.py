@@ -16,8 +16,19 @@ SIZE, DPI, LINES = (6.4, 3.8), 90, ("-", "--", ":", "-.")
 
 def draw(folder, pictures: Path) -> dict[str, list[tuple[str, str]]]:
     """Draw what there is; return file names and what they show, by section."""
-    rows = [row for row in collect.measured(folder) if len(row.curve) > 1]
-    return {"curves": _curves(rows, pictures), "scale": _growth(folder, pictures)}
+    rows = sorted((row for row in collect.measured(folder) if len(row.curve) > 1), key=_place)
+    return {
+        "curves": _curves([row for row in rows if row.sampling is None], pictures),
+        "unequal": _curves([row for row in rows if row.sampling is not None], pictures),
+        "scale": _growth(folder, pictures),
+    }
+
+
+def _place(row):
+    """Data in the order of their names, all rows of them before some."""
+    known = row.data in NAMES
+    data = [*NAMES].index(row.data) if known else row.data
+    return not known, data, row.n or 0, row.sampling or ""
 
 
 def _curves(rows, pictures):

@@ -75,9 +75,14 @@ def page_text(folder, pictures: dict[str, list[tuple[str, str]]]) -> str:
     if missing:
         names = ", ".join(missing)
         parts.append(markdown.paragraph(f"Runnable, and not measured so far: {names}."))
-    sections = [("Accuracy against time", "curves", []), ("Other packages", "peers", peers(folder)),
-                ("Speed", "speed", costs.speed(folder)), ("Growth of cost", "scale",
-                 costs.scale(folder)), ("Beside", "beside", costs.beside(folder))]  # fmt: skip
+    sections = [
+        ("Accuracy against time", "curves", []),
+        ("Accuracy against time where classes are of unequal size", "unequal", []),
+        ("Other packages", "peers", peers(folder)),
+        ("Speed", "speed", costs.speed(folder)),
+        ("Growth of cost", "scale", costs.scale(folder)),
+        ("Beside", "beside", costs.beside(folder)),
+    ]
     for title, name, lines in sections:
         if lines or pictures.get(name):
             parts.append(f"## {title}")

@@ -915,9 +915,11 @@ def test_the_page_is_that_of_the_results():
     """``python -m benchmarks report`` was called after the last measurement."""
     page = (report.DOCS / "results.md").read_text(encoding="utf-8")
     named = re.findall(r"!\[(.*?)\]\(images/results/(.*?)\)", page)
-    pictures = {"curves": [], "scale": []}
+    equal = page.partition("## Accuracy against time where")[0]
+    pictures = {"curves": [], "unequal": [], "scale": []}
     for about, file in named:
-        pictures["scale" if file.startswith("scale-") else "curves"].append((file, about))
+        curves = "curves" if file in equal else "unequal"
+        pictures["scale" if file.startswith("scale-") else curves].append((file, about))
     assert page == report.page_text(None, pictures)
     drawn = {path.name for path in (report.DOCS / "images" / "results").glob("*.png")}
     assert drawn == {file for _, file in named}
