@@ -81,7 +81,7 @@ def main(args: argparse.Namespace) -> int:
             except child.ChildFailed as error:
                 failed += 1
                 if isinstance(error, child.OutOfTime) and not _is_known(present, bound):
-                    results.put(_cut_short(row, bound))
+                    results.put(_cut_short(row, rows, bound))
                 print(f"  no result: {error}", flush=True)
                 continue
             results.put(result)
@@ -105,13 +105,10 @@ def _is_known(row, timeout):
     return timeout is not None and row["out"]["seconds"] >= timeout
 
 
-def _cut_short(row, seconds):
+def _cut_short(row, rows, seconds):
     """A row of a fit that had to be ended."""
-    from benchmarks.results import surroundings
-
     out = {"seconds": seconds, "stop_reason": "budget"}
-    return {"command": "scale", "row": row, "with": surroundings(row["device"]), "out": out,
-            "complete": False}  # fmt: skip
+    return _result(row, _estimator(row), np.load(rows, mmap_mode="r"), row["device"], out, False)
 
 
 def _write_rows(path, n, k, d=None, side=None, block=100_000):
@@ -138,17 +135,12 @@ def _blobs(n, d, k, seed=0):
 def answer(spec: dict) -> dict:
     """Measure one fit, in this process."""
     torch_mb = anonymous_mb()  # before scikit-learn and the package are imported
-    import skdeepcluster
-    from benchmarks.data import hash_of
-    from benchmarks.results import labels_hash, parameters_of, surroundings
+    from benchmarks.results import labels_hash
 
     row = spec["row"]
     torch.set_num_threads(row["threads"])
     X = np.load(spec["map"], mmap_mode="r")
-    model = getattr(skdeepcluster, row["method"])(
-        row["where"]["k"], **BRIEF[row["method"]], max_epochs=1, device=row["device"],
-        precision=row["precision"], random_state=0,
-    )  # fmt: skip
+    model = _estimator(row)
     with Watch() as watch, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X)
@@ -163,7 +155,22 @@ def answer(spec: dict) -> dict:
         "labels": labels_hash(model.labels_),
         "stop_reason": "itself",
     }
-    device = model.net_.device.type
+    return _result(row, model, X, model.net_.device.type, out, True)
+
+
+def _estimator(row):
+    import skdeepcluster
+
+    return getattr(skdeepcluster, row["method"])(
+        row["where"]["k"], **BRIEF[row["method"]], max_epochs=1, device=row["device"],
+        precision=row["precision"], random_state=0,
+    )  # fmt: skip
+
+
+def _result(row, model, X, device, out, complete):
+    from benchmarks.data import hash_of
+    from benchmarks.results import parameters_of, surroundings
+
     return {
         "command": "scale",
         "row": row,
@@ -171,5 +178,5 @@ def answer(spec: dict) -> dict:
         "on": {"data": "clusters of random numbers", "n": len(X), "hash": hash_of(X)},
         "with": surroundings(device),
         "out": out,
-        "complete": True,
+        "complete": complete,
     }

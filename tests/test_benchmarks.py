@@ -706,6 +706,7 @@ def test_a_fit_that_took_too_long_is_kept_and_told(tmp_path, monkeypatch):
     assert command.main([*words, "30"]) == 1
     (row,) = rows(tmp_path, "scale")
     assert (row["complete"], row["out"]["seconds"]) == (False, 30)
+    assert (row["ran"]["parameters"]["n_clusters"], row["on"]["n"]) == (10, 10_000)
     (points,) = costs.growth(tmp_path / "results").values()
     assert (points.measured, points.ended) == ([], [(8, 30)])
     assert "8: **cut short** after 30 s" in "\n".join(costs.scale(tmp_path / "results"))
