@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks import collect, costs
 from benchmarks.report import NAMES
 
-SIZE, DPI, LINES = (6.4, 3.8), 90, ("-", "--", ":", "-.")
+SIZE, DPI, LINES = (7.6, 3.8), 90, ("-", "--", ":", "-.")
 
 
 def draw(folder, pictures: Path) -> dict[str, list[tuple[str, str]]]:
@@ -60,7 +60,7 @@ def _accuracy(rows, where, path):
         axes.plot(seconds[-1], acc[-1], end, color=f"C{i % 10}", ms=4)
     axes.set(xscale="log", xlabel="seconds of training", ylabel="ACC", title=where)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    figure.legend(fontsize=7, loc="outside right upper")
     ends = "● came to its end, ■ was ended by its time, × was cut short"
     return _save(figure, path, f"Accuracy against time on {where}; {ends}")
 
