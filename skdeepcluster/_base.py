@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -20,7 +20,6 @@ from sklearn.base import (
     clone,
 )
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
@@ -30,6 +29,7 @@ from skdeepcluster._layout import (
     flatten_rows,
     make_preprocessor,
     unfolded_shapes,
+    warn_of_units,
 )
 from skdeepcluster._rows import DatasetRows, spooled, tensor_dtype
 from skdeepcluster._training import CLUSTERING, ClusteringNet, Preprocessor, TensorSource
@@ -37,9 +37,13 @@ from skdeepcluster._training._data import make_source
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
 from skdeepcluster._training._fingerprint import fingerprint
 from skdeepcluster._training._group import agree, shared_group
+from skdeepcluster._training._net import plain
 from skdeepcluster._training._seeding import (
     check_deterministic,
     deterministic_operations,
+    draw_seed,
+    for_training,
+    in_turn,
     seeded,
 )
 from skdeepcluster._validation import check_boolean, check_choice, check_integer, check_real, says
@@ -139,7 +143,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         once by ``__getitems__``, where the dataset has it), and none is kept: each epoch reads all
         of them, and ``scaling="auto"`` reads them once or twice before (of 8-bit images nothing).
         StatDEC and VariationalGMMClustering also read some thousands of them for means, DCCS and
-        MMDC where features with ``scaling=None`` are to be distorted.
+        MMDC where features are to be distorted.
         The same number must give the same item always. An
         :class:`~torch.utils.data.IterableDataset` has no numbers: it is read once to its end, into
         a temporary file that goes with the call.
@@ -154,15 +158,21 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         >>> model.n_iter_, model.labels_.shape
         (2, (60,))
         """
+        with self._as_it_was_on_error():
+            net = self._fit(X)
+        self._warn_about(net)
+        return self
+
+    @contextmanager
+    def _as_it_was_on_error(self) -> Iterator[None]:
+        """Undo what was set on the estimator, if the block raises."""
         before = dict(vars(self))
         try:
-            net = self._fit(X)
+            yield
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
             raise
-        self._warn_about(net)
-        return self
 
     def _fit(self, X: Any, one_epoch: bool = False) -> ClusteringNet:
         """Fit to X, or go on with one epoch of it where X is a piece of the data."""
@@ -176,14 +186,20 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         self._check_rows(X, preprocess.input_shape)
         device = resolve_device(self.device)
         check_deterministic(self.deterministic, device)
-        seed = agree(_draw_seed(self.random_state), lambda: self._alike(X, preprocess, start))
+        seed = agree(draw_seed(self.random_state), lambda: self._alike(X, preprocess, start))
         if start is not None and not one_epoch and self._was_cut(X, row_shape, seed, start):
             start = None  # its checkpoint has more than the weights
         if start is not None and one_epoch:
             seed = (seed + self.n_iter_) % 2**31  # not the same noise for each piece
-        source = make_source(X, preprocess, device, shared_group())
+        group = shared_group()
+        source = make_source(X, preprocess, device, group)
         path = None if one_epoch else self._checkpoint_path(X, row_shape, seed, start)
-        with seeded(seed, device), deterministic_operations(self.deterministic):
+        with (
+            in_turn(group is None),  # those of a group wait for each other
+            for_training(),
+            seeded(seed, device),
+            deterministic_operations(self.deterministic),
+        ):
             net = self._make_net(
                 preprocess.input_shape, len(X), **self._common(seed, device), checkpoint=path
             )
@@ -225,7 +241,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _keep(self, net: ClusteringNet, source: TensorSource, before: list[dict]) -> None:
         """Set the fitted attributes, with the rows of history that were `before` this fit."""
         self.net_ = net
-        rows = [{k: v for k, v in row.items() if k != "batches"} for row in net.history]
+        rows = [plain({k: v for k, v in row.items() if k != "batches"}) for row in net.history]
         self.history_ = before + [{**row, "epoch": len(before) + row["epoch"]} for row in rows]
         self.n_iter_ = sum(row["phase"] == CLUSTERING for row in self.history_)
         self._collect()
@@ -355,8 +371,9 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         """Write the fitted estimator to one safetensors file, whole or not at all.
 
         The file holds tensors, and as JSON the parameters and what else `predict` needs; nothing in
-        it is ever executed. :func:`skdeepcluster.load` reads it. `callbacks` are not kept, and a
-        `network` or another function that you passed must be passed to `load` again.
+        it is ever executed. :func:`skdeepcluster.load` reads it. `callbacks`, `checkpoint` and a
+        `RandomState` are not kept, and a `network` or another function that you passed must be
+        passed to `load` again.
 
         Parameters
         ----------
@@ -368,7 +385,10 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         NotFittedError
             If the estimator is not fitted.
         TypeError
-            If a parameter is neither a plain value nor a function.
+            If a parameter is neither a plain value nor a function, or the estimator is of a class
+            that `load` does not know.
+        ValueError
+            If parameters that shape the networks were changed after `fit`.
         OSError
             If the file cannot be written.
 
@@ -443,7 +463,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         """Return a net that was not trained, for `load` to fill."""
         device = resolve_device(self.device) if device is None else device
         factories = torch.device("meta") if device.type == "meta" else nullcontext()
-        with seeded(0, device), factories:
+        with for_training(), seeded(0, device), factories:
             net = self._make_net(
                 input_shape, n_samples, seed=0, device=device, batch_size=self.batch_size
             )
@@ -507,7 +527,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         if dtype != X.dtype.newbyteorder("="):
             with np.errstate(over="ignore"):  # what float64 cannot hold is refused below
                 X = X.astype(dtype)
-        if not X.dtype.isnative or any(stride < 0 for stride in X.strides):
+        unusual = any(stride < 0 or stride % X.itemsize for stride in X.strides)
+        if not X.dtype.isnative or unusual:  # torch takes neither
             # Copied always: a single row may count as contiguous though its stride is negative.
             X = np.array(X, dtype=X.dtype.newbyteorder("="), order="C")
         return X, row_shape
@@ -515,7 +536,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _checkpoint_of(self, X: Any) -> Path | None:
         """Return where a first fit to X, of an int as `random_state`, has its checkpoint."""
         X, row_shape = clone(self)._check_X(X, reset=True)
-        return self._checkpoint_path(X, row_shape, _draw_seed(self.random_state), None)
+        return self._checkpoint_path(X, row_shape, draw_seed(self.random_state), None)
 
     def _checkpoint_path(
         self, X: np.ndarray, row_shape: tuple | None, seed: int, start: ClusteringNet | None
@@ -552,6 +573,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         check_is_fitted(self)
         X, row_shape = self._check_X(X, reset=False)
         self._check_row_shape(row_shape)
+        if self._prepared_by["scaling"] == "auto" and isinstance(X, np.ndarray):
+            warn_of_units(X, self._preprocess)
         return make_source(X, self._preprocess, self.net_.device)
 
     def _check_row_shape(self, row_shape: tuple[int, ...] | None) -> None:
@@ -650,13 +673,3 @@ def _listed(sizes: np.ndarray) -> str:
     shown = [str(size) for size in np.sort(sizes)[::-1]]
     more = len(shown) - SIZES_SHOWN
     return ", ".join(shown[:SIZES_SHOWN]) + (f" and {more} more sizes" if more > 0 else "")
-
-
-def _draw_seed(random_state: Any) -> int:
-    """Draw a seed without touching numpy's global generator.
-
-    None draws a fresh one, an int gives the same one always, a RandomState is advanced.
-    """
-    if random_state is None:
-        return int(np.random.default_rng().integers(2**31))
-    return int(check_random_state(random_state).randint(2**31 - 1))

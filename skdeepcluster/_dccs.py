@@ -20,7 +20,7 @@ from skdeepcluster._incremental import IncrementalMixin
 from skdeepcluster._layout import check_colors, in_color, value_range
 from skdeepcluster._training import CLUSTERING, Batch, StartingNet, TensorSource
 from skdeepcluster._training._data import n_batches
-from skdeepcluster._training._sampling import column_moments
+from skdeepcluster._training._sampling import column_moments, standardised_moments
 from skdeepcluster._training._statistics import settle_statistics
 from skdeepcluster._validation import (
     check_boolean,
@@ -334,10 +334,11 @@ class DCCSNet(StartingNet):
         with torch.no_grad():
             for category in range(self.n_clusters):
                 generator = torch.Generator().manual_seed(category)
-                style = self.sigma * torch.randn(per_category, self.n_style, generator=generator)
-                z = torch.zeros(per_category, self.n_clusters + self.n_style)
+                n, float32 = per_category, torch.float32
+                style = torch.randn(n, self.n_style, generator=generator, dtype=float32)
+                z = torch.zeros(n, self.n_clusters + self.n_style, dtype=float32)
                 z[:, category] = 1
-                z[:, self.n_clusters :] = style
+                z[:, self.n_clusters :] = self.sigma * style
                 total += self.critic_(z.to(self.device)).cpu().double().mean().item()
         return total / self.n_clusters
 
@@ -433,17 +434,18 @@ class ImageAugmentation:
 class FeatureAugmentation:
     """Noise and dropout relative to the columns' spread and means.
 
-    `columns` are their means and deviations: zeros and ones where they are standardised, tensors
-    (d,) once they were measured, None before.
+    `columns` are their means and deviations, each (d,) once they were measured.
     """
 
     noise: float
     dropout: float
-    columns: tuple[float, float] | tuple[torch.Tensor, torch.Tensor] | None = (0.0, 1.0)
+    standardised: bool
+    columns: tuple[float, float] | tuple[torch.Tensor, torch.Tensor] = (0.0, 1.0)
 
     def measured(self, source: TensorSource) -> Self:
         """Return what distorts the rows of a fit."""
-        return self if self.columns else replace(self, columns=column_moments(source))
+        moments = standardised_moments if self.standardised else column_moments
+        return replace(self, columns=moments(source))
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         mean, deviation = self.columns
@@ -477,10 +479,10 @@ class DCCS(IncrementalMixin, DeepClusterer):
     network : {"auto", "conv", "residual", "mlp"} or callable, default="auto"
         The encoder's trunk. "conv" is two convolutions and a dense layer (smaller ones for images
         below 16 pixels a side), "residual" has residual blocks, "mlp" dense layers. "auto" is "mlp"
-        for feature vectors; for images "conv", from 32 pixels a side "residual". A callable maps
-        the shape of what it will see (after `color`) to a module, which maps a batch (n, ...) to
-        outputs (n, e), or to a pair of these and features (n, f) that the discriminator sees
-        instead.
+        for feature vectors; for images "conv", from 32 pixels a side "residual", below 4 "mlp". A
+        callable maps the shape of what it will see (after `color`) to a module, which maps a batch
+        (n, ...) to outputs (n, e), or to a pair of these and features (n, f) that the
+        discriminator sees instead.
     hidden_sizes : tuple of int, default=(500, 500, 2000)
         Sizes of the layers of "mlp".
     n_style : "auto" or int, default="auto"
@@ -811,7 +813,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
         ['dccs_category0', 'dccs_category1', 'dccs_category2', 'dccs_style0', 'dccs_style1']
         """
         check_is_fitted(self)
-        parts = (("category", self.n_clusters), ("style", self._embedding_dim - self.n_clusters))
+        n_style = self.net_.n_style
+        parts = (("category", self._embedding_dim - n_style), ("style", n_style))
         return np.array(
             [f"{type(self).__name__.lower()}_{part}{i}" for part, n in parts for i in range(n)],
             dtype=object,
@@ -929,7 +932,7 @@ class DCCS(IncrementalMixin, DeepClusterer):
             beta_aug=float(self.beta_aug),
             beta_adv=float(self.beta_adv),
             penalty_weight=float(self.gradient_penalty),
-            n_critic=self.n_critic,
+            n_critic=int(self.n_critic),  # a NumPy integer is no size to torch
             critic_sizes=tuple(critic_sizes),
             tol=float(self.tol),
             patience=self.patience,
@@ -954,8 +957,8 @@ class DCCS(IncrementalMixin, DeepClusterer):
         if self.augmentation != "auto":
             return checked(self.augmentation)
         if len(input_shape) == 1:
-            columns = (0.0, 1.0) if self.scaling == "auto" else None
-            return FeatureAugmentation(self.feature_noise, self.feature_dropout, columns)
+            standardised = self.scaling == "auto"
+            return FeatureAugmentation(self.feature_noise, self.feature_dropout, standardised)
         chosen = {name: self._automatic_value(name, input_shape) for name in AUTOMATIC}
         return ImageAugmentation(
             tuple(chosen["crop_area"]),

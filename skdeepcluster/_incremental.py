@@ -61,11 +61,6 @@ class IncrementalMixin:
         >>> model.n_iter_, model.predict(X).shape
         (4, (600,))
         """
-        before = dict(vars(self))
-        try:
+        with self._as_it_was_on_error():
             self._fit(X, one_epoch=True)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
         return self

@@ -1,6 +1,7 @@
 """How the rows of X are laid out and scaled: features or images, and in which order."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,26 @@ def _scaling(X: np.ndarray, is_image: bool, scaling: str | None) -> tuple[np.nda
 def in_color(input_shape: tuple[int, ...]) -> bool:
     """Whether inputs of this shape, channels first, are images of three colours."""
     return len(input_shape) == 3 and input_shape[0] == 3
+
+
+def warn_of_units(X: np.ndarray, preprocess: Preprocessor) -> None:
+    """Warn of images from 0 to 1 where those that the scaling was made for are 8-bit, or converse.
+
+    Values are looked at only where their type makes that possible.
+    """
+    if len(preprocess.input_shape) != 3 or preprocess.shift.any():
+        return
+    unit, real = float(preprocess.factor[0]), np.issubdtype(X.dtype, np.floating)
+    if unit != (1 / 255 if real else 1):
+        return
+    low, high = value_range(X)
+    if (low >= 0 and high <= 1) == real:
+        fitted, found = ("255", "1") if real else ("1", "255")
+        warnings.warn(
+            f"the estimator was fitted on images from 0 to {fitted}, and these seem to go from 0 "
+            f"to {found}: give it the same units.",
+            stacklevel=4,
+        )
 
 
 def value_range(X: np.ndarray) -> tuple[float, float]:

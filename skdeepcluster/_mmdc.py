@@ -929,11 +929,12 @@ class MMDC(DeepClusterer):
         return partial(ResNet, seen, blocks), PAPER_HEAD_STD
 
     def _collect(self) -> None:
-        net = self.net_
-        linear = net.head_.linear
-        features = self.embedding == "features"
-        self._embedding_dim = linear.in_features if features else linear.out_features
-        self.cluster_centers_ = net.assignment_.means.cpu().numpy().copy()
+        self.cluster_centers_ = self.net_.assignment_.means.cpu().numpy().copy()
+
+    @property
+    def _embedding_dim(self) -> int:
+        linear = self.net_.head_.linear
+        return linear.in_features if self.embedding == "features" else linear.out_features
 
     def _own_warnings(self, net) -> list[str]:
         # An untrained network's clusters say nothing of what was assumed.

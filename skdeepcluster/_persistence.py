@@ -45,15 +45,28 @@ class LoadError(ValueError):
 def save(estimator, path: str | Path) -> None:
     """Write `estimator` to `path` atomically; see `DeepClusterer.save`."""
     path = Path(path)
+    if not is_of_the_package(type(estimator)):
+        raise TypeError(
+            f"a {type(estimator).__name__} cannot be saved: load knows the package's own "
+            "estimators. Pickle it, or keep the weights of its net_."
+        )
     tensors = {
         f"{name}.{key}": value.detach().to("cpu", copy=True).contiguous()  # tied weights, too
         for name in estimator.net_._modules
         for key, value in getattr(estimator.net_, f"{name}_").state_dict().items()
     }
-    tensors["labels"] = torch.from_numpy(np.ascontiguousarray(estimator.labels_))
     preprocess = estimator._preprocess
-    tensors["shift"] = torch.from_numpy(preprocess.shift)
-    tensors["factor"] = torch.from_numpy(preprocess.factor)
+    if not left_to_the_user(estimator):
+        try:
+            _check_sizes(estimator, preprocess.input_shape, len(estimator.labels_), tensors)
+        except ValueError as error:
+            raise ValueError(
+                f"parameters are not those of the fit, and load would refuse the file: {error} "
+                "Set them back, or fit again."
+            ) from error
+    tensors["labels"] = torch.tensor(estimator.labels_)  # a copy: they may be read-only
+    tensors["shift"] = torch.tensor(preprocess.shift)
+    tensors["factor"] = torch.tensor(preprocess.factor)
     params, left_out = _plain(estimator.get_params(deep=False))
     description = {
         "format": FORMAT,
@@ -71,6 +84,16 @@ def save(estimator, path: str | Path) -> None:
         "own": estimator._own_state(),
     }
     write_whole(path, [encode(description, tensors)])
+
+
+def is_of_the_package(cls: type) -> bool:
+    """Whether :func:`load` knows a class by its name."""
+    return cls.__module__.partition(".")[0] == __package__
+
+
+def left_to_the_user(estimator) -> bool:
+    """Whether there are functions among the parameters, such as a network of the user's own."""
+    return any(map(callable, estimator.get_params(deep=False).values()))
 
 
 def encode(description: dict, tensors: dict[str, torch.Tensor]) -> bytes:
@@ -218,7 +241,7 @@ def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], para
     estimator.labels_ = _array("labels", tensors, torch.int64, [(description["n_samples"],)])
     estimator.n_iter_ = description["n_iter"]
     estimator.history_ = description["history"]
-    if not any(map(callable, estimator.get_params(deep=False).values())):
+    if not left_to_the_user(estimator):
         _check_sizes(estimator, input_shape, description["n_samples"], tensors)
     net = estimator._empty_net(input_shape, description["n_samples"])
     _load_modules(net, tensors)

@@ -195,11 +195,6 @@ class StatDECNet(ClusteringNet):
         """Whether the run is to take all of its epochs: no share of changed labels ends it."""
         return self.tol == 0
 
-    @property
-    def inference_cost(self) -> int:
-        """What the network says that its maps are larger than an input."""
-        return getattr(self.module_, "inference_cost", 1)
-
     # ------------------------------------------------------------------ phases
 
     def phases(self) -> list[Phase]:
@@ -539,7 +534,8 @@ class StatDEC(DeepClusterer):
         it takes time, and `fit` raises a ValueError unless the environment says
         ``CUBLAS_WORKSPACE_CONFIG=:4096:8``. On MPS nothing is promised.
     callbacks : list of skorch callbacks or None, default=None
-        They see every phase; ``net.history[-1]["phase"]`` tells which.
+        They see every phase; ``net.history[-1]["phase"]`` tells which. Rows of pre-training have
+        no "loss": what watches that (skorch's `EarlyStopping`) must leave them alone.
     checkpoint : str, path or None, default=None
         Folder for resuming. The run keeps a file there, named after its parameters and data, and
         renews it every minute; the same call goes on from it, or returns at once what it had

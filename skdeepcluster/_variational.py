@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skdeepcluster._base import QUICK_SECONDS, DeepClusterer, _draw_seed
+from skdeepcluster._base import QUICK_SECONDS, DeepClusterer
 from skdeepcluster._incremental import IncrementalMixin
 from skdeepcluster._layout import check_colors, value_range
 from skdeepcluster._training import START, Batch, StartingNet
 from skdeepcluster._training._data import n_batches
 from skdeepcluster._training._sampling import center, sample_mean
+from skdeepcluster._training._seeding import draw_seed
 from skdeepcluster._validation import (
     check_boolean,
     check_choice,
@@ -187,11 +188,6 @@ class VariationalGMMNet(StartingNet):
 
     #: The end of the schedule is the end that is meant.
     fixed_schedule = True
-
-    @property
-    def inference_cost(self) -> int:
-        """What the network says that its maps are larger than an input."""
-        return getattr(self.module_, "inference_cost", 1)
 
     # ------------------------------------------------------------------ the model
 
@@ -768,7 +764,7 @@ class VariationalGMMClustering(IncrementalMixin, DeepClusterer):
         """
         check_is_fitted(self)
         check_integer("n_samples", n_samples, minimum=1)
-        rng = np.random.default_rng(_draw_seed(self.random_state))
+        rng = np.random.default_rng(draw_seed(self.random_state))
         if cluster is None:
             labels = np.sort(rng.integers(len(self.cluster_centers_), size=n_samples))
         else:

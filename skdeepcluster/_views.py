@@ -9,7 +9,7 @@ from torch import Tensor
 
 from skdeepcluster._layout import in_color
 from skdeepcluster._training import TensorSource
-from skdeepcluster._training._sampling import column_moments
+from skdeepcluster._training._sampling import column_moments, standardised_moments
 from skdeepcluster._validation import check_image
 from skdeepcluster.augmentation import (
     center_crop,
@@ -64,18 +64,19 @@ class ImageViews:
 class FeatureViews:
     """The same for feature vectors, which have no middle.
 
-    `deviation` is the columns' standard deviation: 1 where they are standardised, a tensor (d,)
-    once it was measured, None before.
+    `deviation` (d,) is the columns' standard deviation, once it was measured.
     """
 
     distort: str | Callable[[Tensor], Tensor] | None
-    deviation: float | Tensor | None
+    standardised: bool
+    deviation: Tensor | None = None
 
     def measured(self, source: TensorSource) -> Self:
         """Return views whose noise is relative to the columns of these rows."""
-        if self.distort != "noise" or self.deviation is not None:
+        if self.distort != "noise":
             return self
-        return replace(self, deviation=column_moments(source)[1])
+        moments = standardised_moments if self.standardised else column_moments
+        return replace(self, deviation=moments(source)[1])
 
     def center(self, x: Tensor) -> Tensor:
         return x
@@ -108,7 +109,7 @@ def make_views(
         for name, value in (("crop_size", crop_size), ("input_size", input_size)):
             if value != "auto":
                 check_image(name, value, input_shape)
-        return FeatureViews(distort, 1.0 if standardised else None)
+        return FeatureViews(distort, standardised)
     crops = _crops(crop_size, input_shape)
     size = _input_size(max(crops)) if input_size == "auto" else input_size
     return ImageViews(crops, size, distort)

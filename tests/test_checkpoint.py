@@ -396,8 +396,12 @@ from dataclasses import dataclass
 import torch
 
 
+TWICE = 2
+SHIFT = {"by": 1}
+
+
 def widened(width):
-    return 2 * width
+    return TWICE * width
 
 
 class Layer(torch.nn.Module):
@@ -422,7 +426,7 @@ class Network(Layer):
 
     class Head(torch.nn.Module):
         def forward(self, x):
-            return x - 1
+            return x - SHIFT["by"]
 
     def encode(self, x):
         return [Layer()(self.layer(row)) for row in x]
@@ -452,12 +456,14 @@ def written(text):
 @pytest.mark.parametrize(
     "old, new",
     [
-        ("2 * width", "3 * width"),  # a function that the class names
+        ("TWICE * width", "3 * width"),  # a function that the class names
+        ("TWICE = 2", "TWICE = 4"),  # a number that a function names
+        ('{"by": 1}', '{"by": 2}'),
         ("slope = 1", "slope = 2"),  # an attribute of its base
         ("slope * x", "slope + x"),  # a method of its base
         ("x / 4", "x / 5"),
         ("return 10", "return 11"),
-        ("x - 1", "x - 2"),  # a class within the class
+        ('x - SHIFT["by"]', "x - 2"),  # a class within the class
         ("Layer()(self.layer(row))", "self.layer(row)"),
         ("Network(Layer)", "Network(torch.nn.Module)"),
     ],

@@ -1,6 +1,7 @@
 """DCCS: what its parts and switches do, its score, its stopping, and that it clusters."""
 
 import colorsys
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -345,6 +346,7 @@ def test_blobs_are_found_and_kmeans_on_categories_agrees(blobs):
     assert_array_equal(z[:, :4], model.predict_proba(X))
     names = model.get_feature_names_out().tolist()
     assert names == [f"dccs_category{i}" for i in range(4)] + [f"dccs_style{i}" for i in range(5)]
+    assert deepcopy(model).set_params(n_clusters=5).get_feature_names_out().tolist() == names
     for part in (z, z[:, :4]):
         labels = KMeans(4, n_init=10, random_state=0).fit_predict(part)
         assert clustering_accuracy(model.labels_, labels) > 0.95
@@ -619,23 +621,28 @@ def test_the_augmentation_does_what_its_parameters_say():
     assert (both == 0).double().mean().item() == pytest.approx(0.3, abs=0.05)
 
 
-def test_unscaled_columns_are_distorted_by_their_own_spread():
+@pytest.mark.parametrize("scaling", ["auto", None])
+def test_columns_are_distorted_by_their_own_spread(scaling):
     """Noise is a share of a column's deviation, and what is hidden becomes its mean."""
     spread, mean = np.array([100, 1, 0.01, 0]), np.array([1000, 0, -3, 7])
     X = (np.random.default_rng(0).normal(size=(2000, 4)) * spread + mean).astype(np.float32)
-    seen = []
+    seen, sources = [], []
 
     class Look(Callback):
         def on_train_begin(self, net, X=None, y=None, **kwargs):
             self.rows = X[:2000]
+            sources.append(self.rows.numpy())
 
         def on_epoch_begin(self, net, **kwargs):
             seen.append(net.augment_(self.rows).numpy())
 
-    params = {**SMALL, "max_epochs": 1, "scaling": None, "callbacks": [Look()]}
+    params = {**SMALL, "max_epochs": 1, "scaling": scaling, "callbacks": [Look()]}
     for noise, dropout in ((0.3, 0.0), (0.0, 0.5)):
         DCCS(2, **{**params, "feature_noise": noise, "feature_dropout": dropout}).fit(X)
     noisy, hidden = seen
+    X = sources[0]  # as the network sees it
+    if scaling == "auto":
+        assert_allclose(X.std(axis=0), [1, 1, 1, 0], rtol=1e-4)
     assert_allclose((noisy - X).std(axis=0), 0.3 * X.std(axis=0), rtol=0.1, atol=1e-6)
     for column in range(3):
         changed = hidden[:, column] != X[:, column]

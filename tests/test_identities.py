@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import joblib
@@ -22,7 +23,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback
 
+import skdeepcluster
 from skdeepcluster.metrics import acc_scorer, ari_scorer, nmi_scorer
 
 pytestmark = unconverged
@@ -249,15 +252,19 @@ def test_global_random_states_are_left_alone(name, random_state):
 
 @every_estimator
 def test_global_random_states_are_left_alone_by_a_failing_fit(name):
-    class Fail:
-        """A callback that raises in the middle of training."""
+    class Fail(Callback):
+        """Raises in the middle of training."""
 
-        def __getattr__(self, attribute):
-            raise RuntimeError("broken")
+        steps = 0
+
+        def on_batch_end(self, net, **kwargs):
+            self.steps += 1
+            if self.steps == 3:
+                raise RuntimeError("broken")
 
     before = global_states()
-    with pytest.raises((RuntimeError, TypeError)):
-        quick(name, n_clusters=3, callbacks=[Fail()]).fit(blobs())
+    with pytest.raises(RuntimeError, match="broken"):
+        quick(name, n_clusters=3, batch_size=32, callbacks=[Fail()]).fit(blobs())
     assert global_states() == before
 
 
@@ -498,3 +505,54 @@ def test_fit_in_a_thread(name):
     thread.start()
     thread.join()
     assert_same_answers(answers(found[0], X), answers(expected, X))
+
+
+@every_estimator
+def test_fits_in_threads_do_not_disturb_each_other(name):
+    X = blobs()
+    seeds = [0, 1, 0, 1]
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda s: brief(name, n_clusters=3, random_state=s).fit(X), seeds))
+    assert torch.equal(torch.get_rng_state(), before)
+    for seed, model in zip(seeds, found, strict=True):
+        expected = brief(name, n_clusters=3, random_state=seed).fit(X)
+        assert_same_answers(answers(model, X), answers(expected, X))
+
+
+@every_estimator
+def test_a_callback_may_fit_another_estimator(name):
+    inner = []
+
+    class Fits(Callback):
+        def on_train_end(self, net, **kwargs):
+            inner.append(brief(name, n_clusters=3, random_state=0).fit(blobs()))
+
+    outer = brief(name, n_clusters=3, random_state=0, callbacks=[Fits()]).fit(blobs())
+    assert_array_equal(inner[0].labels_, outer.labels_)
+
+
+# ------------------------------------------------------------------ torch's switches
+
+
+@every_estimator
+@pytest.mark.parametrize("switch", ["no_grad", "inference_mode", "float64"])
+def test_what_torch_is_switched_to_does_not_matter(name, switch, tmp_path):
+    X, params = blobs(), {"n_clusters": 3, "random_state": 0}
+    expected = brief(name, **params).fit(X)
+    around = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}
+    with around.get(switch, nullcontext)():
+        try:
+            torch.set_default_dtype(torch.float64 if switch == "float64" else torch.float32)
+            model = brief(name, **params).fit(X)
+            found, score = answers(model, X), model.score(X)
+            model.save(tmp_path / "model.safetensors")
+            loaded = answers(skdeepcluster.load(tmp_path / "model.safetensors"), X)
+            assert torch.get_default_dtype() == (
+                torch.float64 if switch == "float64" else torch.float32
+            )
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert_same_answers(found, answers(expected, X))
+    assert_same_answers(loaded, found)
+    assert score == expected.score(X)

@@ -640,6 +640,29 @@ def test_image_shape_that_does_not_fit_the_images(name):
 
 @unconverged
 @every_estimator
+def test_a_field_of_packed_records(name):
+    records = np.zeros(90, [("label", "u1"), ("pixels", "f4", (4,))])
+    records["pixels"] = blobs()
+    expected = brief(name, n_clusters=3, random_state=0).fit(blobs().astype(np.float32))
+    model = brief(name, n_clusters=3, random_state=0).fit(records["pixels"])
+    np.testing.assert_array_equal(model.labels_, expected.labels_)
+    np.testing.assert_array_equal(model.predict(records["pixels"]), expected.labels_)
+
+
+@unconverged
+@pytest.mark.parametrize("name, parameter, value", [
+    ("DCCS", "n_critic", 2), ("DCCS", "n_style", 2), ("MMDC", "input_size", 8),
+    ("MMDC", "crop_size", 4), ("MMDC", "embedding_dim", 3), ("StatDEC", "embedding_dim", 3),
+    ("VariationalGMMClustering", "embedding_dim", 3),
+])  # fmt: skip
+def test_integers_may_be_numpys(name, parameter, value):
+    labels = [brief(name, n_clusters=2, random_state=0, **{parameter: kind(value)}).fit(images())
+              .labels_ for kind in (int, np.int64)]  # fmt: skip
+    np.testing.assert_array_equal(*labels)
+
+
+@unconverged
+@every_estimator
 def test_units_of_images_do_not_matter(name):
     X = images()
     expected = quick(name, n_clusters=2, random_state=0).fit(X)
@@ -657,6 +680,18 @@ def test_units_of_images_do_not_matter(name):
 
 
 @unconverged
+@every_estimator
+def test_units_that_are_not_those_of_the_fit_are_told(name):
+    eight_bit = images()
+    ones = (eight_bit / 255).astype(np.float32)
+    for fitted, other in ((eight_bit, ones), (ones, eight_bit)):
+        model = brief(name, n_clusters=3, random_state=0).fit(fitted)
+        model.predict(fitted)  # without a warning
+        with pytest.warns(UserWarning, match="fitted on images from 0 to .*same units"):
+            model.predict(other)
+    brief(name, n_clusters=3, scaling=None).fit(ones).predict(ones)
+
+
 @every_estimator
 def test_units_of_columns_do_not_matter(name):
     X = blobs()

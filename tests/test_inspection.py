@@ -415,6 +415,18 @@ def test_curves_show_the_spread_of_sizes_and_where_starts_begin():
     assert [line.get_xdata().tolist() for line in lines] == [[1, 2], [3, 4]]
 
 
+@unconverged
+@pytest.mark.parametrize("name", ["DCCS", "VariationalGMMClustering"])
+def test_curves_of_several_starts_are_apart(name):
+    params = {"n_init": 3, "init_epochs": 2, "max_epochs": 1, "random_state": 0}
+    params |= {"augmentation": "auto"} if name == "DCCS" else {}
+    model = quick(name, n_clusters=3, **params).fit(images())
+    starts = [row["epoch"] for row in model.history_ if row["phase"] == "start"]
+    lines = TrainingCurvesDisplay(model.history_, terms=["loss"]).plot().ax_.get_lines()
+    of_starts = [list(line.get_xdata()) for line in lines if line.get_xdata()[0] in starts]
+    assert of_starts == [starts[0:2], starts[2:4], starts[4:6]]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

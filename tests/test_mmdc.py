@@ -848,8 +848,7 @@ def test_noise_is_as_large_as_the_columns_deviation(scaling):
     MMDC(3, network=Watching, **params).fit(X)
     x, noise = torch.cat(rows), torch.cat(noisy) - torch.cat(rows)
     expected = x.std(dim=0)
-    if scaling == "auto":
-        expected[3] = 1  # what is constant counts as a column of deviation one
+    assert expected[3] == 0
     np.testing.assert_allclose(expected[:3], [1] * 3 if scaling else [100, 1, 0.01], rtol=0.1)
     # 2000 draws: four standard deviations of their own.
     np.testing.assert_allclose(noise.std(dim=0), expected, rtol=4 / 4000**0.5)
@@ -884,6 +883,9 @@ def test_features_of_the_penultimate_layer(blobs):
     h = features.transform(X)
     assert h.shape == (240, 32)
     assert len(features.get_feature_names_out()) == 32
+    other = copy.deepcopy(output).set_params(embedding="features")  # what is asked for may change
+    np.testing.assert_array_equal(other.transform(X), h)
+    assert len(other.get_feature_names_out()) == 32
     np.testing.assert_array_equal(features.labels_, output.labels_)
     linear = output.net_.head_.linear
     z = h @ linear.weight.detach().numpy().T + linear.bias.detach().numpy()

@@ -6,6 +6,7 @@ import pickle
 import re
 import stat
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ import torch
 from estimators import QUICK, blobs, brief, every_estimator, images, quick, unconverged
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
+from skorch.callbacks import Callback
 
 import skdeepcluster
 from skdeepcluster import LoadError, _persistence
@@ -184,6 +186,41 @@ NETWORKS = {
     "StatDEC": Tied,
     "VariationalGMMClustering": TiedGaussian,
 }
+
+
+@every_estimator
+def test_what_could_not_be_loaded_is_not_saved(name, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model = brief(name, n_clusters=3).fit(blobs()).set_params(n_clusters=5)
+    with pytest.raises(ValueError, match="not those of the fit.*should be .*found"):
+        model.save(path)
+    mine = type("Mine", (type(model),), {"__module__": "somewhere"})
+    with pytest.raises(TypeError, match="a Mine cannot be saved"):
+        mine(**model.get_params()).fit(blobs()).save(path)
+    assert not path.exists()
+    model.set_params(n_clusters=3, max_epochs=7).save(path)  # what shapes no network may change
+    assert skdeepcluster.load(path).max_epochs == 7
+
+
+@every_estimator
+def test_what_a_callback_records_is_saved(name, tmp_path):
+    class Records(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("probe", torch.tensor(1.5))
+
+    model = brief(name, n_clusters=3, callbacks=[Records()]).fit(blobs())
+    model.save(tmp_path / "model.safetensors")
+    assert skdeepcluster.load(tmp_path / "model.safetensors").history_ == model.history_
+    assert model.history_[0]["probe"] == 1.5
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_from_a_memory_map_is_saved(tmp_path):
+    model = brief("StatDEC", n_clusters=3, random_state=0).fit(blobs())
+    joblib.dump(model, tmp_path / "model.joblib")
+    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+    mapped.save(tmp_path / "model.safetensors")
+    assert_same(skdeepcluster.load(tmp_path / "model.safetensors"), model, blobs())
 
 
 @every_estimator

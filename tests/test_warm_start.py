@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from estimators import QUICK, blobs, every_estimator, has, images, quick, unconverged
+from estimators import QUICK, blobs, brief, every_estimator, has, images, quick, unconverged
 from numpy.testing import assert_array_equal
 from sklearn.metrics import adjusted_rand_score
 from turns import together
@@ -204,6 +204,13 @@ def test_processes_end_a_cut_run_together(tmp_path, monkeypatch):
 
 
 # ------------------------------------------------------------------ partial_fit
+
+
+@pytest.mark.parametrize("name", ["DCCS", "VariationalGMMClustering"])
+def test_a_piece_for_other_networks_is_refused_with_the_way_out(name):
+    model = brief(name, n_clusters=3).partial_fit(blobs())
+    with pytest.raises(ValueError, match="call fit to begin anew"):
+        model.set_params(n_clusters=5).partial_fit(blobs())
 
 
 def test_methods_with_something_of_each_row_have_no_partial_fit():

@@ -128,17 +128,20 @@ class TensorSource(Dataset):
         device: str | torch.device,
         group: Group | None = None,
     ):
-        self.preprocess = preprocess
-        self.device = torch.device(device)
         tensor = torch.from_numpy(_as_writable(rows))
-        # MPS has no float64: such rows are preprocessed before they travel.
-        early = self.device.type == "mps" and tensor.dtype in _WIDE
-        self._workplace = torch.device("cpu") if early else self.device
-        self._prepare = preprocess.on(self._workplace, tensor.dtype)
+        self._set_up(preprocess, device, tensor.dtype)
         fits = self._fits(tensor)
         if group is not None:
             fits = not group.any(not fits)[0]
         self.rows = tensor.to(self.device) if fits else tensor
+
+    def _set_up(self, preprocess: Preprocessor, device: str | torch.device, dtype) -> None:
+        self.preprocess = preprocess
+        self.device = torch.device(device)
+        # MPS has no float64: such rows are preprocessed before they travel.
+        early = self.device.type == "mps" and dtype in _WIDE
+        self._workplace = torch.device("cpu") if early else self.device
+        self._prepare = preprocess.on(self._workplace, dtype)
 
     def _fits(self, tensor: Tensor) -> bool:
         if self._workplace != self.device:
@@ -223,13 +226,8 @@ class ReadSource(TensorSource):
     index_device = torch.device("cpu")
 
     def __init__(self, rows, preprocess: Preprocessor, device: str | torch.device):
-        self.preprocess = preprocess
-        self.device = torch.device(device)
+        self._set_up(preprocess, device, torch.from_numpy(np.empty(0, rows.dtype)).dtype)
         self.rows = rows
-        dtype = torch.from_numpy(np.empty(0, rows.dtype)).dtype
-        early = self.device.type == "mps" and dtype in _WIDE
-        self._workplace = torch.device("cpu") if early else self.device
-        self._prepare = preprocess.on(self._workplace, dtype)
 
     def _take(self, index) -> Tensor:
         rows = self.rows[index if isinstance(index, slice) else index.numpy()]

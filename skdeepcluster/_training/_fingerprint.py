@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 #: Raised when the same parameters come to mean another computation: no file of before fits then.
-_COMPUTATION = 5
+_COMPUTATION = 6
 
 #: Packages whose code counts by its name: what they compute does not change from call to call.
 _LIBRARIES = frozenset(sys.stdlib_module_names) | {
@@ -48,6 +48,23 @@ def fingerprint(name: str, params: dict, data: np.ndarray) -> str:
     for start in range(0, len(data), step):
         digest.update(np.ascontiguousarray(data[start : start + step]).data)
     return digest.hexdigest()
+
+
+#: Types of what is described by its value where a function's code names it.
+_VALUES = (
+    bool
+    | int
+    | float
+    | complex
+    | str
+    | bytes
+    | tuple
+    | list
+    | dict
+    | np.ndarray
+    | torch.Tensor
+    | None
+)
 
 
 class _Description:
@@ -119,6 +136,8 @@ def _parts(value: type | FunctionType) -> Iterator[object]:
         named = value.__globals__.get(name)
         if isinstance(named, type | FunctionType) and named.__module__ == value.__module__:
             yield named
+        elif isinstance(named, _VALUES):
+            yield name, named
 
 
 def _names(code: CodeType) -> Iterator[str]:

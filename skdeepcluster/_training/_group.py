@@ -173,10 +173,6 @@ class Group:
         """First and behind the last of n things that are this process's; shares differ by one."""
         return self.rank * n // self.size, (self.rank + 1) * n // self.size
 
-    def share_sizes(self, n: int) -> list[int]:
-        """How many of n things each process has."""
-        return [(r + 1) * n // self.size - r * n // self.size for r in range(self.size)]
-
     def sum(self, x: Tensor) -> Tensor:
         """Sum over the processes; gradients flow back to all of them."""
         return _Sum.apply(x)

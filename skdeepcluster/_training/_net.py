@@ -201,9 +201,14 @@ class ClusteringNet(NeuralNet):
     #: Whether the phases' epochs are the method's own schedule, whose end is no failure.
     fixed_schedule = False
 
-    #: How many numbers the network holds of a row at most, as a multiple of the row's own: batches
-    #: of `map_rows` are smaller by this factor. It must follow from the shape of an input alone.
-    inference_cost = 1
+    @property
+    def inference_cost(self) -> int:
+        """How many numbers the network holds of a row at most, as a multiple of the row's own.
+
+        Batches of `map_rows` are smaller by this factor. The network says it, where it is not 1; it
+        must follow from the shape of an input alone.
+        """
+        return getattr(self.module_, "inference_cost", 1)
 
     #: How many tasks take turns in each phase, an epoch each. What users are shown counts the
     #: epochs of each by itself; the engine's own `phase_epoch_` and a phase's `max_epochs` count
@@ -437,7 +442,8 @@ class ClusteringNet(NeuralNet):
         ValueError
             If they do not fit.
         """
-        advice = "fit with the parameters that shape it as they were, or with warm_start=False."
+        anew = "call fit to begin anew" if self.one_epoch_ else "fit with warm_start=False"
+        advice = f"leave the parameters that shape it as they were, or {anew}."
         before = self.start_
         if set(before._modules) != set(self._modules):
             raise ValueError(
@@ -684,7 +690,7 @@ class ClusteringNet(NeuralNet):
             "phase": [self.phase_index_, self.phase_epoch_, self.step_count_, self.phase_over_],
             "finished": self.finished_,
             "stopped_by": self.stopped_by_,
-            "history": [_plain({k: v for k, v in row.items() if k != "batches"}) for row in rows],
+            "history": [plain({k: v for k, v in row.items() if k != "batches"}) for row in rows],
             "terms": self._stacked_terms(),
             "modules": {name: getattr(self, name + "_").state_dict() for name in self._modules},
             "optimizers": {
@@ -760,12 +766,12 @@ def _on_cpu(value: object) -> object:
     return value
 
 
-def _plain(value: object) -> object:
-    """Turn what a callback may have recorded into what a checkpoint takes."""
+def plain(value: object) -> object:
+    """Turn what a callback may have recorded into what a file takes."""
     if isinstance(value, dict):
-        return {str(key): _plain(v) for key, v in value.items()}
+        return {str(key): plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if hasattr(value, "tolist"):  # of NumPy or torch
         return value.tolist()
     return value if isinstance(value, bool | int | float | str | None) else repr(value)

@@ -43,6 +43,12 @@ def column_moments(source: TensorSource) -> tuple[Tensor, Tensor]:
     return (origin[0] + mean).float().to(source.device), deviation.float().to(source.device)
 
 
+def standardised_moments(source: TensorSource) -> tuple[Tensor, Tensor]:
+    """Return means and deviations of standardised columns: 0 and 1; 0 and 0 of constant ones."""
+    deviation = column_moments(source)[1]
+    return torch.zeros_like(deviation), (deviation > 0).float()
+
+
 def center(module: nn.Module, mean: Tensor) -> None:
     """Set the buffer `row_mean` of a network, where it has one, to the mean of sampled rows.
 

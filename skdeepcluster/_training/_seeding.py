@@ -4,8 +4,30 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
+import numpy as np
 import torch
+from sklearn.utils import check_random_state
+
+#: Held by the fit whose random numbers are drawn: torch's generators are one for all threads. A
+#: callback may fit, too.
+_turn = threading.RLock()
+
+
+def draw_seed(random_state: Any) -> int:
+    """Draw a seed without touching numpy's global generator.
+
+    None draws a fresh one, an int gives the same one always, a RandomState is advanced.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31))
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def in_turn(wanted: bool) -> AbstractContextManager:
+    """Wait, if wanted, until no other thread of this process fits, and let none begin."""
+    return _turn if wanted else nullcontext()
 
 
 @contextmanager
@@ -27,6 +49,18 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
         yield
     finally:
         set_random_state(before, device)
+
+
+@contextmanager
+def for_training() -> Iterator[None]:
+    """Let torch record gradients, and make float32, whatever the caller has switched on."""
+    dtype = torch.get_default_dtype()
+    with torch.inference_mode(False), torch.enable_grad():
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
 
 
 def random_state(device: str | torch.device) -> dict:

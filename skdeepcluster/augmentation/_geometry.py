@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -84,7 +85,10 @@ def random_geometry(
     torch.Size([8, 3, 32, 32])
     """
     n, _, height, width = x.shape
-    out = (height, width) if size is None else (size, size) if isinstance(size, int) else size
+    if size is None:
+        out = (height, width)
+    else:  # a NumPy integer is no size to torch
+        out = (int(size),) * 2 if isinstance(size, Integral) else tuple(map(int, size))
     draw = torch.rand(10, n, dtype=x.dtype, device=x.device)  # at once: a launch costs more
     either_way = 2 * draw[:3] - 1
     angle = either_way[0] * math.radians(degrees)

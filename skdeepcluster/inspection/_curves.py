@@ -28,6 +28,9 @@ _NO_TERMS = ("epoch", "phase", "seconds", "batches", "steps", "scoring_seconds")
 #: DCCS's critic estimates this distance, beside which its paper shows the accuracy.
 CRITIC = "wasserstein"
 
+#: What starts are compared by: the last row of each has it, and no other row.
+START_MEASURES = frozenset({"information", "invariance"})
+
 #: Panels side by side.
 COLUMNS = 3
 
@@ -286,8 +289,7 @@ def _parts(history: Sequence[dict], term: str, phase: Any) -> list[list[dict]]:
         if is_over:
             parts.append([])
         parts[-1].append(row)
-        # The last row of one of several starts has what they are compared by.
-        is_over = "information" in row
+        is_over = not START_MEASURES.isdisjoint(row)
     return parts
 
 

@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, proces
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
-from skdeepcluster._base import _draw_seed
+from skdeepcluster._training._seeding import draw_seed
 from skdeepcluster._validation import check_integer
 from skdeepcluster.model_selection._seeds import reseeded
 
@@ -156,7 +156,7 @@ class ConsensusClusterer(ClusterMixin, MetaEstimatorMixin, BaseEstimator):
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params)["estimator"]["fit"]
         _check_dense(X)
-        seeds = RandomState(_draw_seed(self.random_state))
+        seeds = RandomState(draw_seed(self.random_state))
         runs = [reseeded(self.estimator, seeds) for _ in range(self.n_runs)]
         runs = Parallel(n_jobs=self.n_jobs)(delayed(_fit)(run, X, fit_params) for run in runs)
 

@@ -163,7 +163,7 @@ class MixtureLatent(nn.Module):
         """
         parameter = self.prior_out.weight
         if weights is None:
-            weights = torch.eye(self.n_clusters, device=parameter.device)
+            weights = torch.eye(self.n_clusters, dtype=parameter.dtype, device=parameter.device)
         # Little to compute, and bfloat16 would shift the clusters' centres.
         with full_precision(parameter.device):
             h = weights
