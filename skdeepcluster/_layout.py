@@ -212,7 +212,7 @@ def warn_of_units(X: np.ndarray, preprocess: Preprocessor) -> None:
     if unit != (1 / 255 if real else 1):
         return
     low, high = value_range(X)
-    if (low >= 0 and high <= 1) == real:
+    if high > 0 and (low >= 0 and high <= 1) == real:  # what is black is so in any unit
         fitted, found = ("255", "1") if real else ("1", "255")
         warnings.warn(
             f"the estimator was fitted on images from 0 to {fitted}, and these seem to go from 0 "

@@ -192,7 +192,7 @@ NETWORKS = {
 def test_what_could_not_be_loaded_is_not_saved(name, tmp_path):
     path = tmp_path / "model.safetensors"
     model = brief(name, n_clusters=3).fit(blobs()).set_params(n_clusters=5)
-    with pytest.raises(ValueError, match="not those of the fit.*should be .*found"):
+    with pytest.raises(ValueError, match=r"not those of the fit.*should be .*found"):
         model.save(path)
     mine = type("Mine", (type(model),), {"__module__": "somewhere"})
     with pytest.raises(TypeError, match="a Mine cannot be saved"):

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -51,18 +51,6 @@ def seeded(seed: int, device: str | torch.device) -> Iterator[None]:
         set_random_state(before, device)
 
 
-@contextmanager
-def for_training() -> Iterator[None]:
-    """Let torch record gradients, and make float32, whatever the caller has switched on."""
-    dtype = torch.get_default_dtype()
-    with torch.inference_mode(False), torch.enable_grad():
-        torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-
-
 def random_state(device: str | torch.device) -> dict:
     """Return the states of torch's global generators, as tensors."""
     state = {"cpu": torch.get_rng_state()}
@@ -93,31 +81,50 @@ def check_deterministic(wanted: bool, device: str | torch.device) -> None:
         )
 
 
-class _Deterministic:
-    """torch's global switch while somebody needs it on: threads may overlap."""
+class _Switch:
+    """One of torch's global switches while somebody needs it: threads may overlap."""
 
-    def __init__(self) -> None:
+    def __init__(self, turn: Callable[[], Callable[[], None]]):
+        self.turn = turn  # returns what turns it back
         self.lock = threading.Lock()
         self.n_users = 0
 
     def __enter__(self) -> None:
         with self.lock:
             if self.n_users == 0:
-                self.before = torch.are_deterministic_algorithms_enabled()
-                self.only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
-                torch.use_deterministic_algorithms(True)
+                self.turn_back = self.turn()
             self.n_users += 1
 
     def __exit__(self, *error) -> None:
         with self.lock:
             self.n_users -= 1
             if self.n_users == 0:
-                torch.use_deterministic_algorithms(self.before, warn_only=self.only_warned)
+                self.turn_back()
 
 
-_deterministic = _Deterministic()
+def _to_deterministic() -> Callable[[], None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)
+    return lambda: torch.use_deterministic_algorithms(before, warn_only=only_warned)
+
+
+def _to_float32() -> Callable[[], None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    return lambda: torch.set_default_dtype(before)
+
+
+_deterministic, _float32 = _Switch(_to_deterministic), _Switch(_to_float32)
 
 
 def deterministic_operations(wanted: bool) -> AbstractContextManager:
     """Let torch run only operations that give the same bits each time, for a while, if wanted."""
     return _deterministic if wanted else nullcontext()
+
+
+@contextmanager
+def for_training() -> Iterator[None]:
+    """Let torch record gradients, and make float32, whatever the caller has switched on."""
+    with torch.inference_mode(False), torch.enable_grad(), _float32:
+        yield
