@@ -692,6 +692,7 @@ def test_units_that_are_not_those_of_the_fit_are_told(name):
     brief(name, n_clusters=3, scaling=None).fit(ones).predict(ones)
 
 
+@unconverged
 @every_estimator
 def test_units_of_columns_do_not_matter(name):
     X = blobs()

@@ -207,7 +207,7 @@ def test_the_end_of_a_phase_is_saved_whatever_the_time(tmp_path, step, left):
 @pytest.mark.usefixtures("always_saving")
 def test_a_run_without_random_state_keeps_the_seed_that_it_drew(tmp_path, monkeypatch, step):
     def fit_with(drawn, folder=None, **params):
-        monkeypatch.setattr(_base, "_draw_seed", lambda random_state: drawn)
+        monkeypatch.setattr(_base, "draw_seed", lambda random_state: drawn)
         return fit(folder, random_state=None, **params)
 
     with pytest.raises(Dies):
