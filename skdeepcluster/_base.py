@@ -463,7 +463,8 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
         """Return a net that was not trained, for `load` to fill."""
         device = resolve_device(self.device) if device is None else device
         factories = torch.device("meta") if device.type == "meta" else nullcontext()
-        with for_training(), seeded(0, device), factories:
+        drawn = nullcontext() if device.type == "meta" else seeded(0, device)
+        with for_training(), drawn, factories:
             net = self._make_net(
                 input_shape, n_samples, seed=0, device=device, batch_size=self.batch_size
             )

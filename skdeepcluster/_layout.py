@@ -15,6 +15,9 @@ _CHANNELS = (1, 3)
 #: Numbers that are looked at at once, so that no temporary is proportional to X.
 _CHUNK = 1 << 20
 
+#: Images from 0 to 1 have no value above it, 8-bit ones that are not all but black do.
+BYTES = 16
+
 #: Scales below it count as zero: their inverse is too large for float32.
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -202,18 +205,17 @@ def in_color(input_shape: tuple[int, ...]) -> bool:
 
 
 def warn_of_units(X: np.ndarray, preprocess: Preprocessor) -> None:
-    """Warn of images from 0 to 1 where those that the scaling was made for are 8-bit, or converse.
-
-    Values are looked at only where their type makes that possible.
-    """
+    """Warn of images from 0 to 1 where the scaling was made for 8-bit ones, or converse."""
     if len(preprocess.input_shape) != 3 or preprocess.shift.any():
         return
     unit, real = float(preprocess.factor[0]), np.issubdtype(X.dtype, np.floating)
-    if unit != (1 / 255 if real else 1):
+    if unit not in (1, 1 / 255) or (unit != 1 and not real):
         return
     low, high = value_range(X)
-    if high > 0 and (low >= 0 and high <= 1) == real:  # what is black is so in any unit
-        fitted, found = ("255", "1") if real else ("1", "255")
+    # What is black is so in any unit; a little above one is none of 255.
+    in_ones, in_bytes = low >= 0 and 0 < high <= 1, low >= 0 and high > BYTES
+    if in_bytes if unit == 1 else in_ones:
+        fitted, found = ("1", "255") if unit == 1 else ("255", "1")
         warnings.warn(
             f"the estimator was fitted on images from 0 to {fitted}, and these seem to go from 0 "
             f"to {found}: give it the same units.",

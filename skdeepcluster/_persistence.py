@@ -56,14 +56,16 @@ def save(estimator, path: str | Path) -> None:
         for key, value in getattr(estimator.net_, f"{name}_").state_dict().items()
     }
     preprocess = estimator._preprocess
-    if not left_to_the_user(estimator):
-        try:
+    try:
+        estimator._check_parameters()
+        _expect("n_clusters", estimator.n_clusters, [estimator.net_.n_clusters])
+        if not left_to_the_user(estimator):
             _check_sizes(estimator, preprocess.input_shape, len(estimator.labels_), tensors)
-        except ValueError as error:
-            raise ValueError(
-                f"parameters are not those of the fit, and load would refuse the file: {error} "
-                "Set them back, or fit again."
-            ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"parameters are not those of the fit, and load would refuse the file: {error} "
+            "Set them back, or fit again."
+        ) from error
     tensors["labels"] = torch.tensor(estimator.labels_)  # a copy: they may be read-only
     tensors["shift"] = torch.tensor(preprocess.shift)
     tensors["factor"] = torch.tensor(preprocess.factor)
@@ -271,12 +273,17 @@ def _check_sizes(estimator, input_shape: tuple, n_samples: int, tensors: dict) -
     the user's own, who passes them, need not work on the device "meta" that it takes.
     """
     net = estimator._empty_net(input_shape, n_samples, device=torch.device("meta"))
+    wanted = set()
     for name in net._modules:
         for key, value in getattr(net, f"{name}_").state_dict().items():
             full = f"{name}.{key}"
             if full not in tensors:
                 raise ValueError(f"it has no {full}.")
             _expect(f"the shape of {full}", tuple(tensors[full].shape), [tuple(value.shape)])
+            wanted.add(full)
+    surplus = {key for key in tensors if key.partition(".")[0] in net._modules} - wanted
+    if surplus:
+        raise ValueError(f"unknown tensors {sorted(surplus)}.")
 
 
 def _load_modules(net, tensors: dict[str, torch.Tensor]) -> None:

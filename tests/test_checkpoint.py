@@ -479,6 +479,21 @@ def test_networks_count_by_the_code_of_their_module(use, old, new):
     assert of(network=one) != of(network=other)
 
 
+def test_attributes_of_the_same_name_and_counters_do_not_count():
+    text = "n = 0\nmean = 1\ndef f(x):\n    global n\n    n += 1\n    return x.mean()"
+    one = written(text)
+    before = of(network=one.f)
+    one.mean, one.n = 2, 5
+    assert of(network=one.f) == before
+
+
+@pytest.mark.parametrize("value", ["eye(3).to_sparse()", "ones(2, dtype=torch.cfloat).conj()",
+                                   "ones(2, device='meta')"])  # fmt: skip
+def test_any_tensor_of_the_module_counts(value):
+    text = f"import torch\nt = torch.{value}\ndef f(x): return x * t"
+    assert of(network=written(text).f) == of(network=written(text).f)
+
+
 def test_code_that_names_itself_and_others_has_an_end():
     lines = [f"def f{i}(x): return {', '.join(f'f{k}(x)' for k in range(40))}" for i in range(40)]
     one, other = (written("\n".join(lines).replace("f0(x): return", new)) for new in

@@ -684,12 +684,14 @@ def test_units_of_images_do_not_matter(name):
 def test_units_that_are_not_those_of_the_fit_are_told(name):
     eight_bit = images()
     ones = (eight_bit / 255).astype(np.float32)
-    for fitted, other in ((eight_bit, ones), (ones, eight_bit)):
+    for fitted, other in (
+        (eight_bit, ones), (ones, eight_bit), (ones, eight_bit.astype(np.float32))
+    ):  # fmt: skip
         model = brief(name, n_clusters=3, random_state=0).fit(fitted)
         model.predict(fitted)  # without a warning
         with pytest.warns(UserWarning, match="fitted on images from 0 to .*same units"):
             model.predict(other)
-    brief(name, n_clusters=3, scaling=None).fit(ones).predict(ones)
+    brief(name, n_clusters=3, scaling=None, augmentation=None).fit(ones).predict(eight_bit)
 
 
 @unconverged

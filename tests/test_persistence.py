@@ -194,6 +194,12 @@ def test_what_could_not_be_loaded_is_not_saved(name, tmp_path):
     model = brief(name, n_clusters=3).fit(blobs()).set_params(n_clusters=5)
     with pytest.raises(ValueError, match=r"not those of the fit.*should be .*found"):
         model.save(path)
+    other = {"StatDEC": {"statistics_pooling": False}, "DCCS": {"n_clusters": 4, "n_style": 3},
+             "VariationalGMMClustering": {"batch_norm": False}}  # fmt: skip
+    for params in ({"learning_rate": -1.0}, other.get(name, {"n_clusters": 2})):
+        changed = brief(name, n_clusters=3).fit(blobs()).set_params(**params)
+        with pytest.raises(ValueError, match="not those of the fit"):
+            changed.save(path)
     mine = type("Mine", (type(model),), {"__module__": "somewhere"})
     with pytest.raises(TypeError, match="a Mine cannot be saved"):
         mine(**model.get_params()).fit(blobs()).save(path)

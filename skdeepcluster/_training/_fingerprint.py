@@ -1,5 +1,6 @@
 """Names of runs: hashes of all that shapes them, the same in every process."""
 
+import dis
 import hashlib
 import json
 import re
@@ -51,20 +52,7 @@ def fingerprint(name: str, params: dict, data: np.ndarray) -> str:
 
 
 #: Types of what is described by its value where a function's code names it.
-_VALUES = (
-    bool
-    | int
-    | float
-    | complex
-    | str
-    | bytes
-    | tuple
-    | list
-    | dict
-    | np.ndarray
-    | torch.Tensor
-    | None
-)
+_VALUES = (bool, int, float, str, bytes, tuple, list, dict, np.generic, np.ndarray, torch.Tensor)
 
 
 class _Description:
@@ -105,8 +93,9 @@ class _Description:
                 return inside(str(value.dtype), value.shape, value.tobytes())
             case bytes():
                 return inside(hashlib.blake2b(value, digest_size=12).hexdigest())
-            case torch.Tensor():
-                content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            case torch.Tensor() if value.layout == torch.strided and not value.is_meta:
+                content = value.detach().resolve_conj().resolve_neg().cpu().contiguous()
+                content = content.reshape(-1).view(torch.uint8)
                 return inside(str(value.dtype), tuple(value.shape), content.numpy())
             case torch.nn.Module():
                 return inside(type(value), repr(value), value.state_dict())
@@ -132,7 +121,10 @@ def _parts(value: type | FunctionType) -> Iterator[object]:
         return
     yield from (value.__code__, value.__defaults__, value.__kwdefaults__)
     yield from (cell.cell_contents for cell in value.__closure__ or ())
-    for name in _names(value.__code__):
+    read, written = _names(value.__code__)
+    for name in (
+        name for name in read if name not in written
+    ):  # what the function itself sets is no setting
         named = value.__globals__.get(name)
         if isinstance(named, type | FunctionType) and named.__module__ == value.__module__:
             yield named
@@ -140,9 +132,17 @@ def _parts(value: type | FunctionType) -> Iterator[object]:
             yield name, named
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    """Yield the names that a function's code has, and those of functions defined in it."""
-    yield from code.co_names
+def _names(code: CodeType) -> tuple[dict[str, None], set[str]]:
+    """Return the names of its module that code reads, in their order, and those that it sets."""
+    read, written = {}, set()
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            read[step.argval] = None
+        elif step.opname == "STORE_GLOBAL":
+            written.add(step.argval)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            inner = _names(constant)
+            read |= inner[0]
+            written |= inner[1]
+    return read, written

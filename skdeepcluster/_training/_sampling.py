@@ -45,8 +45,10 @@ def column_moments(source: TensorSource) -> tuple[Tensor, Tensor]:
 
 def standardised_moments(source: TensorSource) -> tuple[Tensor, Tensor]:
     """Return means and deviations of standardised columns: 0 and 1; 0 and 0 of constant ones."""
-    deviation = column_moments(source)[1]
-    return torch.zeros_like(deviation), (deviation > 0).float()
+    varies = torch.from_numpy(source.preprocess.factor != 1).to(source.device)
+    if not varies.all():  # constant ones are left as they are; so is what has a deviation of one
+        varies = varies | (column_moments(source)[1] > 0)
+    return torch.zeros_like(varies, dtype=torch.float32), varies.float()
 
 
 def center(module: nn.Module, mean: Tensor) -> None:
