@@ -37,7 +37,6 @@ from skdeepcluster._training._data import make_source
 from skdeepcluster._training._device import PRECISIONS, resolve_device, resolve_precision
 from skdeepcluster._training._fingerprint import fingerprint
 from skdeepcluster._training._group import agree, shared_group
-from skdeepcluster._training._net import plain
 from skdeepcluster._training._seeding import (
     check_deterministic,
     deterministic_operations,
@@ -241,7 +240,7 @@ class DeepClusterer(ClusterMixin, ClassNamePrefixFeaturesOutMixin, TransformerMi
     def _keep(self, net: ClusteringNet, source: TensorSource, before: list[dict]) -> None:
         """Set the fitted attributes, with the rows of history that were `before` this fit."""
         self.net_ = net
-        rows = [plain({k: v for k, v in row.items() if k != "batches"}) for row in net.history]
+        rows = net.plain_history()
         self.history_ = before + [{**row, "epoch": len(before) + row["epoch"]} for row in rows]
         self.n_iter_ = sum(row["phase"] == CLUSTERING for row in self.history_)
         self._collect()

@@ -329,14 +329,13 @@ class DCCSNet(StartingNet):
 
     def value_of_prior(self) -> float:
         """Mean of the critic's values over many draws from the prior, alike at each call."""
-        per_category = -(-SCORE_DRAWS // self.n_clusters)
+        n = -(-SCORE_DRAWS // self.n_clusters)  # of each category
         total = 0.0
         with torch.no_grad():
             for category in range(self.n_clusters):
                 generator = torch.Generator().manual_seed(category)
-                n, float32 = per_category, torch.float32
-                style = torch.randn(n, self.n_style, generator=generator, dtype=float32)
-                z = torch.zeros(n, self.n_clusters + self.n_style, dtype=float32)
+                style = torch.randn(n, self.n_style, generator=generator, dtype=torch.float32)
+                z = torch.zeros(n, self.n_clusters + self.n_style, dtype=torch.float32)
                 z[:, category] = 1
                 z[:, self.n_clusters :] = self.sigma * style
                 total += self.critic_(z.to(self.device)).cpu().double().mean().item()

@@ -213,9 +213,8 @@ def warn_of_units(X: np.ndarray, preprocess: Preprocessor) -> None:
         return
     low, high = value_range(X)
     # What is black is so in any unit; a little above one is none of 255.
-    in_ones, in_bytes = low >= 0 and 0 < high <= 1, low >= 0 and high > BYTES
-    if in_bytes if unit == 1 else in_ones:
-        fitted, found = ("1", "255") if unit == 1 else ("255", "1")
+    fitted, found, other = (1, 255, high > BYTES) if unit == 1 else (255, 1, 0 < high <= 1)
+    if low >= 0 and other:
         warnings.warn(
             f"the estimator was fitted on images from 0 to {fitted}, and these seem to go from 0 "
             f"to {found}: give it the same units.",

@@ -45,7 +45,7 @@ class LoadError(ValueError):
 def save(estimator, path: str | Path) -> None:
     """Write `estimator` to `path` atomically; see `DeepClusterer.save`."""
     path = Path(path)
-    if not is_of_the_package(type(estimator)):
+    if not _is_of_the_package(type(estimator)):
         raise TypeError(
             f"a {type(estimator).__name__} cannot be saved: load knows the package's own "
             "estimators. Pickle it, or keep the weights of its net_."
@@ -59,7 +59,7 @@ def save(estimator, path: str | Path) -> None:
     try:
         estimator._check_parameters()
         _expect("n_clusters", estimator.n_clusters, [estimator.net_.n_clusters])
-        if not left_to_the_user(estimator):
+        if not _left_to_the_user(estimator):
             _check_sizes(estimator, preprocess.input_shape, len(estimator.labels_), tensors)
     except ValueError as error:
         raise ValueError(
@@ -88,12 +88,12 @@ def save(estimator, path: str | Path) -> None:
     write_whole(path, [encode(description, tensors)])
 
 
-def is_of_the_package(cls: type) -> bool:
+def _is_of_the_package(cls: type) -> bool:
     """Whether :func:`load` knows a class by its name."""
     return cls.__module__.partition(".")[0] == __package__
 
 
-def left_to_the_user(estimator) -> bool:
+def _left_to_the_user(estimator) -> bool:
     """Whether there are functions among the parameters, such as a network of the user's own."""
     return any(map(callable, estimator.get_params(deep=False).values()))
 
@@ -243,7 +243,7 @@ def _rebuild(description: dict, tensors: dict, estimators: dict[str, type], para
     estimator.labels_ = _array("labels", tensors, torch.int64, [(description["n_samples"],)])
     estimator.n_iter_ = description["n_iter"]
     estimator.history_ = description["history"]
-    if not left_to_the_user(estimator):
+    if not _left_to_the_user(estimator):
         _check_sizes(estimator, input_shape, description["n_samples"], tensors)
     net = estimator._empty_net(input_shape, description["n_samples"])
     _load_modules(net, tensors)
@@ -273,15 +273,16 @@ def _check_sizes(estimator, input_shape: tuple, n_samples: int, tensors: dict) -
     the user's own, who passes them, need not work on the device "meta" that it takes.
     """
     net = estimator._empty_net(input_shape, n_samples, device=torch.device("meta"))
-    wanted = set()
-    for name in net._modules:
-        for key, value in getattr(net, f"{name}_").state_dict().items():
-            full = f"{name}.{key}"
-            if full not in tensors:
-                raise ValueError(f"it has no {full}.")
-            _expect(f"the shape of {full}", tuple(tensors[full].shape), [tuple(value.shape)])
-            wanted.add(full)
-    surplus = {key for key in tensors if key.partition(".")[0] in net._modules} - wanted
+    wanted = {
+        f"{name}.{key}": tuple(value.shape)
+        for name in net._modules
+        for key, value in getattr(net, f"{name}_").state_dict().items()
+    }
+    for key, shape in wanted.items():
+        if key not in tensors:
+            raise ValueError(f"it has no {key}.")
+        _expect(f"the shape of {key}", tuple(tensors[key].shape), [shape])
+    surplus = tensors.keys() - wanted.keys()
     if surplus:
         raise ValueError(f"unknown tensors {sorted(surplus)}.")
 

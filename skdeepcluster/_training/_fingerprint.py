@@ -121,10 +121,7 @@ def _parts(value: type | FunctionType) -> Iterator[object]:
         return
     yield from (value.__code__, value.__defaults__, value.__kwdefaults__)
     yield from (cell.cell_contents for cell in value.__closure__ or ())
-    read, written = _names(value.__code__)
-    for name in (
-        name for name in read if name not in written
-    ):  # what the function itself sets is no setting
+    for name in _names(value.__code__):
         named = value.__globals__.get(name)
         if isinstance(named, type | FunctionType) and named.__module__ == value.__module__:
             yield named
@@ -132,17 +129,17 @@ def _parts(value: type | FunctionType) -> Iterator[object]:
             yield name, named
 
 
-def _names(code: CodeType) -> tuple[dict[str, None], set[str]]:
-    """Return the names of its module that code reads, in their order, and those that it sets."""
-    read, written = {}, set()
-    for step in dis.get_instructions(code):
-        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            read[step.argval] = None
-        elif step.opname == "STORE_GLOBAL":
-            written.add(step.argval)
+def _names(code: CodeType) -> list[str]:
+    """Return the names of its module that code reads, but for those that it sets: counters, say."""
+    steps = list(_steps(code))
+    read = dict.fromkeys(s.argval for s in steps if s.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    written = {s.argval for s in steps if s.opname == "STORE_GLOBAL"}
+    return [name for name in read if name not in written]
+
+
+def _steps(code: CodeType) -> Iterator[dis.Instruction]:
+    """Yield the instructions of code, and those of functions and classes defined in it."""
+    yield from dis.get_instructions(code)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            inner = _names(constant)
-            read |= inner[0]
-            written |= inner[1]
-    return read, written
+            yield from _steps(constant)

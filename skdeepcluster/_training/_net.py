@@ -678,11 +678,15 @@ class ClusteringNet(NeuralNet):
                 "or a callback, draws them otherwise than row by row along the first dimension."
             )
 
+    def plain_history(self) -> list[dict]:
+        """Return the rows of the history as files take them, without those of batches."""
+        return [_plain({k: v for k, v in row.items() if k != "batches"}) for row in self.history]
+
     # ------------------------------------------------------------------ resuming
 
     def _save(self) -> None:
         self._mean_terms()  # a diverged run is not worth keeping
-        rows = list(self.history)
+        rows = self.plain_history()
         if self.iterator_.position > 0:
             rows = rows[:-1]  # the epoch's row is begun anew after resuming
         state = {
@@ -690,7 +694,7 @@ class ClusteringNet(NeuralNet):
             "phase": [self.phase_index_, self.phase_epoch_, self.step_count_, self.phase_over_],
             "finished": self.finished_,
             "stopped_by": self.stopped_by_,
-            "history": [plain({k: v for k, v in row.items() if k != "batches"}) for row in rows],
+            "history": rows,
             "terms": self._stacked_terms(),
             "modules": {name: getattr(self, name + "_").state_dict() for name in self._modules},
             "optimizers": {
@@ -766,12 +770,12 @@ def _on_cpu(value: object) -> object:
     return value
 
 
-def plain(value: object) -> object:
+def _plain(value: object) -> object:
     """Turn what a callback may have recorded into what a file takes."""
     if isinstance(value, dict):
-        return {str(key): plain(v) for key, v in value.items()}
+        return {str(key): _plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [_plain(v) for v in value]
     if hasattr(value, "tolist"):  # of NumPy or torch
         return value.tolist()
     return value if isinstance(value, bool | int | float | str | None) else repr(value)
