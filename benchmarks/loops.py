@@ -163,7 +163,9 @@ class DCCSLoop(Loop):
         prior = torch.cat([category, style], dim=1)
         epsilon = torch.rand(len(z), 1, device=self.device)
         between = (epsilon * z + (1 - epsilon) * prior).requires_grad_()
-        (gradient,) = torch.autograd.grad(self.critic(between).sum(), between, create_graph=True)
+        # A view, for torch cannot count the FLOP of a module whose input is a leaf of `grad`
+        scores = self.critic(between.view_as(between))
+        (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
         penalty = ((gradient.norm(dim=1) - 1) ** 2).mean()
         loss = self.critic(z).mean() - self.critic(prior).mean() + 10 * penalty
         self.descend(loss, self.critic_optimizer)

@@ -844,6 +844,7 @@ def test_loops_by_hand_have_the_losses_of_the_package(method, monkeypatch):
     if method == "MMDC":  # weights decay, biases do not: losses hardly tell
         for weights, others in zip(net.module_.parameters(), loop.trunk.parameters(), strict=True):
             torch.testing.assert_close(others, weights, rtol=1e-5, atol=1e-6)
+    assert speed._counted(loop.epoch) > 0
 
 
 @pytest.mark.parametrize("method", ["StatDEC", "IDEC"])
