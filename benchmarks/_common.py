@@ -40,6 +40,7 @@ def provenance() -> dict:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
         "cpu": _cpu(),
+        "cpu_model": _cpu_model(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -77,11 +78,22 @@ def _version(name: str) -> str:
 
 
 def _cpu() -> str:
+    return _cpu_info("model name") or platform.processor()
+
+
+def _cpu_model() -> str:
+    """Family and model, such as "25/17": processors of several kinds have one name."""
+    return "/".join(filter(None, map(_cpu_info, ("cpu family", "model"))))
+
+
+def _cpu_info(field):
+    """What Linux says of the first core, or nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
+        return ""
+    pairs = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in pairs if name.strip() == field), "")
 
 
 def scores(target: np.ndarray, labels: np.ndarray) -> dict[str, float]:

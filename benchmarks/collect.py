@@ -45,11 +45,14 @@ class Measured:
 
     @property
     def group(self) -> tuple:
-        """Runs that may be averaged differ in nothing but the seed."""
+        """Runs that may be averaged differ in nothing but the seed.
+
+        What time ended came as far as its machine got.
+        """
         return (
             self.setting, self.data, self.sampling, self.protocol, self.n, self.device,
             self.precision, self.changed, self.parameters,
-            None if self.complete else (self.stop_reason, self.max_time),
+            None if self.complete else (self.stop_reason, self.max_time, self.machine),
         )  # fmt: skip
 
 

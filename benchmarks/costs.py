@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import _common, markdown
-from benchmarks.results import machine
+from benchmarks.results import machine, processor
 
 FACTORS = {"n": "rows", "d": "features", "k": "clusters", "side": "side of images"}
 
@@ -28,8 +28,8 @@ def machines(folder) -> str:
         for row in content.get("rows", []) if isinstance(content.get("rows"), list) else []:
             about = row.get("with") or content.get("provenance")
             if about and about.get("versions"):
-                machine = about.get("gpu") or f"{about['cpu']} ({about['cores']} cores)"
-                found.setdefault(machine, set()).add(about["versions"].get("torch", "?"))
+                name = about.get("gpu") or f"{processor(about)} ({about['cores']} cores)"
+                found.setdefault(name, set()).add(about["versions"].get("torch", "?"))
     parts = [f"{name} with torch {', '.join(sorted(v))}" for name, v in sorted(found.items())]
     return "; ".join(parts) or "none so far"
 
@@ -58,10 +58,12 @@ def speed(folder) -> list[str]:
     if train:
         heads = ["method", "machine", "precision", "images", "ours", "by hand", "bare passes",
                  "ours : by hand", "ours : passes", "share of peak"]  # fmt: skip
-        lines += ["**Training, images/s** (times are those of an epoch, as ratios)", ""]
+        lines += ["**Training, images/s**; ratios are of an epoch's times, below 1 where ours is "
+                  "the faster one", ""]  # fmt: skip
         more = ["peak GFLOP/s", "ours : augmented before", "loader : ours"]
         lines += markdown.table([*heads, *more], train)
-        lines += ["", "**Predicting, images/s**", "", *markdown.table(heads, predict)]
+        lines += ["", "**Predicting, images/s**; in float32 whatever the training's precision",
+                  "", *markdown.table(heads, predict)]  # fmt: skip
     return lines + _earlier_speed(folder, bool(lines))
 
 
@@ -116,18 +118,15 @@ class Series:
     method: str
     factor: str
     fixed: tuple[tuple[str, int], ...]  # the other factors
-    device: str
+    machine: str
     precision: str
-    threads: int
 
     @property
     def how(self) -> str:
         """With what, beside the method and the factor."""
         fixed = [f"{value:,} {FACTORS[name]}" for name, value in self.fixed]
-        device = "CPU" if self.device == "cpu" else self.device
         precision = [] if self.precision == "auto" else [self.precision]
-        threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
-        return ", ".join([*fixed, device, *precision, threads])
+        return ", ".join([*fixed, self.machine, *precision])
 
 
 @dataclass
@@ -144,9 +143,7 @@ def growth(folder) -> dict[Series, Points]:
     for row in _rows(folder, "scale"):
         asked, out = row["row"], row["out"]
         fixed = tuple((k, v) for k, v in asked["where"].items() if k != asked["factor"])
-        device = row["with"].get("gpu") or asked["device"]
-        series = Series(asked["method"], asked["factor"], fixed, device, asked["precision"],
-                        asked["threads"])  # fmt: skip
+        series = Series(asked["method"], asked["factor"], fixed, machine(row), asked["precision"])
         points = found.setdefault(series, Points())
         if row["complete"]:
             point = (asked["value"], out["seconds"], out["peak_mb_above_torch"])

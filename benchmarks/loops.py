@@ -80,7 +80,6 @@ class Loop:
 class StatDECLoop(Loop):
     """Eq. 1 with the weighted target and statistics pooling, P every 80 steps."""
 
-    images_per_row = 1
     every, lam = 80, 0.1
     whole = True
 
@@ -133,7 +132,6 @@ class IDECLoop(StatDECLoop):
 class DCCSLoop(Loop):
     """Algorithm 1, with an encoder pass for each of the four critic steps."""
 
-    images_per_row = 5  # what the encoder sees for a row, critic steps included
     n_critic, sigma = 4, 0.1
 
     def build(self, net):
@@ -217,8 +215,6 @@ class PreparedLoop(DCCSLoop):
 class VGMMLoop(Loop):
     """Eqs. 13 to 18, the expectation over k taken exactly."""
 
-    images_per_row = 1
-
     def build(self, net):
         self.network, self.latent = net.module_, net.latent_
         self.modules = (self.network, self.latent)
@@ -270,8 +266,6 @@ class VGMMLoop(Loop):
 class MMDCLoop(Loop):
     """Algorithm 1 without the auxiliary task: Hungarian method in each batch, then one step."""
 
-    images_per_row = 1
-
     def build(self, net):
         self.trunk, self.head, self.views = net.module_, net.head_, net.views
         self.modules = (self.trunk, self.head)
@@ -286,7 +280,10 @@ class MMDCLoop(Loop):
 
     def output(self, x):
         with self.autocast():
-            return self.head(self.trunk(x.contiguous(memory_format=torch.channels_last)))
+            return self.represent(x)
+
+    def represent(self, x):
+        return self.head(self.trunk(x.contiguous(memory_format=torch.channels_last)))
 
     def step(self, index):
         x, targets = self.images(index), self.points[index]
@@ -309,8 +306,7 @@ class MMDCLoop(Loop):
         self.descend(F.mse_loss(self.output(x).float(), self.points[: len(x)]))
 
     def forward(self, x):
-        z = self.output(self.views.center(x)).float()
-        return -torch.cdist(z, self.means)
+        return -torch.cdist(self.represent(self.views.center(x)), self.means)
 
 
 LOOPS = {

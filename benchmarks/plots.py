@@ -46,23 +46,36 @@ def _curves(rows, pictures):
 
 def _accuracy(rows, where, path):
     figure, axes = plt.subplots(figsize=SIZE, layout="constrained")
-    settings = list(dict.fromkeys((r.setting, r.changed, r.device, r.remark) for r in rows))
-    for row in rows:
-        i = settings.index((row.setting, row.changed, row.device, row.remark))
+    labels = _labels(rows)
+    settings = list(dict.fromkeys(labels))
+    for row, label in zip(rows, labels, strict=True):
+        i = settings.index(label)
         seconds, acc = zip(*((p["seconds"], p["acc"]) for p in row.curve), strict=True)
-        remark = f"({row.remark})" if row.remark else ""
-        label = " ".join(filter(None, [row.setting, row.changed, row.device.replace("cpu", ""),
-                                       remark]))  # fmt: skip
         first = not any(line.get_label() == label for line in axes.lines)
         axes.plot(seconds, acc, LINES[i // 10 % 4], color=f"C{i % 10}", lw=1.2,
                   label=label if first else None)  # fmt: skip
         end = "o" if row.complete else "x" if row.stop_reason == "budget" else "s"
         axes.plot(seconds[-1], acc[-1], end, color=f"C{i % 10}", ms=4)
-    axes.set(xscale="log", xlabel="seconds of training", ylabel="ACC", title=where)
+    ends = "● came to its end, ■ was ended by its time, × was cut short"
+    axes.set(xscale="log", xlabel=f"seconds of training\n{ends}", ylabel="ACC", title=where)
     axes.grid(alpha=0.3)
     figure.legend(fontsize=7, loc="outside right upper")
-    ends = "● came to its end, ■ was ended by its time, × was cut short"
     return _save(figure, path, f"Accuracy against time on {where}; {ends}")
+
+
+def _labels(rows):
+    """A name for each run, the same for those of a setting on one machine."""
+    names = [
+        " ".join(filter(None, [r.setting, r.changed, f"({r.remark})" if r.remark else ""]))
+        for r in rows
+    ]
+    machines = {}
+    for name, row in zip(names, rows, strict=True):
+        machines.setdefault(name, set()).add(row.machine)
+    return [
+        f"{name}, {row.machine}" if len(machines[name]) > 1 or row.device != "cpu" else name
+        for name, row in zip(names, rows, strict=True)
+    ]
 
 
 def _critic(rows, where, path):
@@ -75,8 +88,8 @@ def _critic(rows, where, path):
         color = f"C{i % 10}"
         axes.plot(steps, acc, color=color, lw=1.2, label=f"{row.setting}, seed {row.seed}")
         other.plot(steps, estimate, "--", color=color, lw=1.0)
-    axes.set(xlabel="steps of the encoder", ylabel="ACC (solid)", title=where)
-    other.set(ylabel="critic's estimate (dashed)")
+    axes.set(xlabel="steps of the encoder", ylabel="ACC (solid)", title=f"DCCS on {where}")
+    other.set(ylabel="Wasserstein estimate of the critic (dashed)")
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
     return _save(figure, path, f"DCCS on {where}: accuracy and the critic's estimate (its Fig. 3)")

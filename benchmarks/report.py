@@ -26,9 +26,11 @@ INTRODUCTION = """
     Made by `python -m benchmarks report` from the files in `benchmarks/results/`, each row of which
     has its parameters, data, versions, commit and machine; of files in earlier forms, what those
     have. Scores are means over seeds with the standard deviation; labels are used for scoring
-    alone. Seconds are of `fit` by the clock, of a machine that did other work, too, unless it says
-    CPU: then they are the processor's, over all threads; "2 × AMD EPYC" is two threads of such a
-    processor. "Printed" is what the paper has in that table.
+    alone. Seconds are of `fit`, their median over seeds, by the clock of a machine that did other
+    work, too, unless it says CPU: then they are the processor's, over all threads. "2 × AMD EPYC
+    25/17" is two threads of such a processor, of family 25 and model 17 where that was kept;
+    "bfloat16" or "float32" after it is the precision, where that was kept and all seeds had it.
+    "Published" is what the paper has in that table.
 
     A line says in its last column what was different: another protocol ("joined": all images are
     fitted and scored; "split": the training split is fitted, the other images are scored), fewer
@@ -37,6 +39,10 @@ INTRODUCTION = """
     with the label that they have undistorted. **Cut short** is a run that a budget ended before its
     own end; it shares no line, and so no mean, with runs that came to theirs.
 """
+
+
+CURVES = """Runs that were scored at two epochs or more while they trained; a curve ends with the
+    last epoch that was scored, tables have the run's end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,15 +82,15 @@ def page_text(folder, pictures: dict[str, list[tuple[str, str]]]) -> str:
         names = ", ".join(missing)
         parts.append(markdown.paragraph(f"Runnable, and not measured so far: {names}."))
     sections = [
-        ("Accuracy against time", "curves", []),
+        ("Accuracy against time", "curves", [markdown.paragraph(CURVES)]),
         ("Accuracy against time where classes are of unequal size", "unequal", []),
         ("Other packages", "peers", peers(folder)),
         ("Speed", "speed", costs.speed(folder)),
-        ("Growth of cost", "scale", costs.scale(folder)),
-        ("Beside", "beside", costs.beside(folder)),
+        ("Scaling", "scale", costs.scale(folder)),
+        ("Other measurements", "beside", costs.beside(folder)),
     ]
     for title, name, lines in sections:
-        if lines or pictures.get(name):
+        if pictures.get(name) or (lines and name != "curves"):
             parts.append(f"## {title}")
             parts += ["\n".join(lines)] if lines else []
             parts += [
@@ -105,7 +111,7 @@ def _section(table, blocks):
 #: Heads of the columns, by what a line has in them.
 HEADS = {
     "setting": "setting",
-    "printed": "printed",
+    "published": "published",
     "acc": "ACC",
     "nmi": "NMI",
     "ari": "ARI",
@@ -123,7 +129,7 @@ class Line:
     """A table's row and what a group of runs gave of it, as text; without runs just the former."""
 
     setting: str
-    printed: str
+    published: str
     acc: str = ""
     nmi: str = ""
     ari: str = ""
@@ -168,7 +174,7 @@ def _lines(table, entry, rows, protocol):
         for which in _entries(table, entry, group, protocol)
     ]
     # What was not measured has a line where there is a figure to compare with
-    return lines or ([Line(_name(entry), _printed(entry))] if entry.printed else [])
+    return lines or ([Line(_name(entry), _published(entry))] if entry.printed else [])
 
 
 def _entries(table, entry, group, protocol):
@@ -199,10 +205,11 @@ def _line(entry, group, protocol):
         names += ["balanced_acc", "recall_smallest"]
     return Line(
         _name(entry),
-        _printed(entry),
+        _published(entry),
         **{name: summary(scores, name) for name in names},
         seeds=str(len(group)),
-        remarks=f"{_seconds(group)} {_how(first, protocol)}".strip(" ;"),
+        remarks=f"{_seconds(group)} {_how(group, protocol)}".strip(" ;")
+        + ("" if any(scores) else ", not scored"),
     )
 
 
@@ -216,7 +223,7 @@ def _name(entry):
     return entry.setting + (f": {entry.score}" if entry.score else "")
 
 
-def _printed(entry):
+def _published(entry):
     figures = [f"{entry.printed[s]:.3f}" for s in ("acc", "nmi", "ari") if s in entry.printed]
     ste = f" (±{entry.printed['ste']:.3f})" if "ste" in entry.printed else ""
     return (f"{figures[0]}{ste}" + "".join(f" / {f}" for f in figures[1:])) if figures else ""
@@ -235,8 +242,9 @@ def _seconds(group):
     return f"{median:.0f} {unit};" + "".join(f" {name};" for name in machines if name)
 
 
-def _how(row, protocol):
+def _how(group, protocol):
     """What a line's runs have that its table does not say."""
+    row = group[0]
     notes = [row.remark] if row.remark else []
     notes += [] if row.complete else ["**cut short**" if row.stop_reason == "budget" else
                                      f"**ended after {row.max_time:g} s**"]  # fmt: skip
@@ -246,9 +254,16 @@ def _how(row, protocol):
         notes.append(f"{row.n:,} rows")
     if row.changed:
         notes.append(row.changed)
-    if row.precision != "auto":
-        notes.append(row.precision)
-    return ", ".join(notes)
+    notes.append(_precision(group))
+    return ", ".join(filter(None, notes))
+
+
+def _precision(group):
+    """What was asked for or, where that was "auto", what it came to be."""
+    if group[0].precision != "auto":
+        return group[0].precision
+    found = {row.dtype for row in group}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _block(data, sampling, lines):
@@ -277,7 +292,7 @@ def changed(folder) -> list[str]:
         where = ", ".join(filter(None, [NAMES.get(first.data, first.data), first.sampling]))
         scores = [row.scores for row in group]
         cells.append([first.setting, where, *(summary(scores, s) for s in ("acc", "nmi", "ari")),
-                      str(len(group)), f"{_seconds(group)} {_how(first, 'joined')}"])  # fmt: skip
+                      str(len(group)), f"{_seconds(group)} {_how(group, 'joined')}"])  # fmt: skip
     if not cells:
         return []
     heads = ["setting", "data", "ACC", "NMI", "ARI", "seeds", "remarks"]
@@ -305,8 +320,11 @@ def peers(folder) -> list[str]:
         lines.append(markdown.paragraph(
             "Seconds and peak memory are medians over the seeds, of processes that took turns in a "
             "call; what another call has added had a turn of its own. The "
-            "ratio is that of a method's median to its counterpart's in the other package: IDEC to "
-            "ClustPy's IDEC, DEC to DEC, VGMM to VaDE, StatDEC-1 to DCN."))  # fmt: skip
+            "ratio is that of a method's median time to its counterpart's in the other package, "
+            "over the seeds that both have: IDEC to "
+            "ClustPy's IDEC, DEC to DEC, VGMM to VaDE, StatDEC-1 to DCN. VGMM has no pre-training: "
+            "it gets the epochs of both phases. The rows that HDBSCAN leaves out as noise count "
+            "as one more cluster."))  # fmt: skip
     return lines
 
 
@@ -319,18 +337,26 @@ def _peer(group, whole):
     """Cells of a method: its runs, beside complete ones by setting."""
     first, scores = group[0], [row.scores for row in group]
     seconds, peak = _median(group, "seconds"), _median(group, "peak_mb")
-    rivals = whole.get(COUNTERPARTS.get(first.setting)) if first.complete else None
-    rival = _median(rivals, "seconds") if rivals else None
+    rivals = whole.get(COUNTERPARTS.get(first.setting), []) if first.complete else []
     remarks = [first.remark, "" if first.complete else "**cut short**"]
-    if rivals and first.torch != rivals[0].torch:
-        remarks.append(f"torch {first.torch}, the other {rivals[0].torch}")
-    precision = first.dtype if first.precision == "auto" else first.precision
+    versions = [{row.torch for row in rows} for rows in (group, rivals)]
+    if rivals and versions[0] != versions[1]:
+        own, other = (" and ".join(sorted(map(str, found))) for found in versions)
+        remarks.append(f"torch {own}, the other {other}")
+    ratio = _ratio(group, rivals)
     return [
-        first.setting, precision,
+        first.setting, _precision(group),
         *(summary(scores, s) for s in ("acc", "nmi", "ari")),
-        f"{seconds:.1f}", f"{seconds / rival:.2f}" if rival else "", f"{peak:.0f}" if peak else "",
+        f"{seconds:.1f}", f"{ratio:.2f}" if ratio else "", f"{peak:.0f}" if peak else "",
         str(len(group)), ", ".join(filter(None, remarks)),
     ]  # fmt: skip
+
+
+def _ratio(group, rivals):
+    """That of the medians, of the seeds which both have; None where these are none."""
+    seeds = {row.seed for row in group} & {row.seed for row in rivals}
+    own, others = ([row for row in rows if row.seed in seeds] for rows in (group, rivals))
+    return _median(own, "seconds") / _median(others, "seconds") if seeds else None
 
 
 def _median(group, name):

@@ -7,7 +7,7 @@ A row is a JSON object:
   was "auto"; `shared_autoencoder` says whether clustering began from an autoencoder that was
   pre-trained once for several settings, whose seconds count;
 - "on": data, sampling, protocol, n, hash;
-- "with": date, commit, versions, CPU, GPU or none, threads;
+- "with": date, commit, versions, CPU with its family and model, GPU or none, threads;
 - "out": acc, nmi, ari, balanced_acc, seconds by phase, cpu_s, peak_mb, epochs, stop_reason, ...,
   of all calls that the run took; `cpu_s` is null where one of them was ended from outside;
 - "complete": whether the run came to its own end.
@@ -48,8 +48,14 @@ def machine(row: dict) -> str:
     about, threads = row["with"], row["row"].get("threads")
     if about.get("gpu"):
         return about["gpu"]
-    name = re.sub(r"\([A-Z]+\)|Processor|CPU.*", "", about.get("cpu", "")).strip()
+    name = processor(about)
     return f"{threads} × {name}" if threads and name else ""
+
+
+def processor(about: dict) -> str:
+    """The name of a processor, with its family and model where these were kept."""
+    name = re.sub(r"\([A-Z]+\)|Processor|CPU.*", "", about.get("cpu", ""))
+    return " ".join([*name.split(), about.get("cpu_model", "")]).strip()
 
 
 def surroundings(device: str = "cpu") -> dict:

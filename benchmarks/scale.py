@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--budget", type=float, help="seconds; no fit is begun after that")
+    parser.add_argument("--budget", type=float, help="seconds, after which what runs is ended")
     parser.add_argument("--timeout", type=float, help="seconds of a fit, which then is ended")
     parser.add_argument("--results", help="folder of the result files")
 

@@ -575,6 +575,38 @@ def test_ratios_compare_complete_runs_alone(tmp_path, also_complete):
     assert found == {("4.0", ratio, ""), ("1.0", "", "**cut short**")}
 
 
+def test_ratios_are_of_the_seeds_that_both_have(tmp_path):
+    others = [row_of("ClustPy DEC", seed=s, seconds=[100.0, 200.0, 200.0][s]) for s in range(3)]
+    results.Results("peers_mnist", tmp_path).put(row_of("DEC", seconds=100.0), *others)
+    (line,) = cells("\n".join(report.peers(tmp_path)), "DEC")
+    assert (line[5], line[6]) == ("100.0", "1.00")
+    (line,) = cells("\n".join(report.peers(tmp_path)), "ClustPy DEC")
+    assert (line[5], line[6]) == ("200.0", "")
+
+
+def test_runs_that_time_ended_on_other_machines_are_not_averaged():
+    def run(seed, machine, **more):
+        return collect.Measured("DCCS", "mnist", seed, {"acc": 0.5}, max_time=1200.0,
+                                machine=machine, **more)  # fmt: skip
+
+    ended = {"complete": False, "stop_reason": "max_time"}
+    slow, fast = run(0, "1 × A", **ended), run(1, "1 × B", **ended)
+    assert collect.groups([slow, fast]) == [[slow], [fast]]
+    assert collect.groups([slow, run(1, "1 × A", **ended)])[0][1].seed == 1
+    assert len(collect.groups([run(0, "1 × A"), run(1, "1 × B")])) == 1  # both to their end
+
+
+def test_processors_of_one_name_are_told_apart():
+    def name(**about):
+        return results.machine({"with": about, "row": {"threads": 2}})
+
+    assert name(cpu="AMD EPYC", cpu_model="25/17", gpu=None) == "2 × AMD EPYC 25/17"
+    assert name(cpu="AMD EPYC") == "2 × AMD EPYC"
+    assert name(cpu="Intel(R) Xeon(R) Processor", cpu_model="6/143") == "2 × Intel Xeon 6/143"
+    assert name(cpu="Intel(R) Xeon(R) CPU @ 2.20GHz") == "2 × Intel Xeon"
+    assert name(cpu="AMD EPYC", cpu_model="25/17", gpu="NVIDIA H200") == "NVIDIA H200"
+
+
 def test_runs_that_were_cut_short_have_lines_where_scores_are_others(tmp_path):
     ended = {name: {"acc": 0.7, "nmi": 0.6, "ari": 0.5} for name in ("undistorted", "inverted")}
     results.Results("papers_mnist", tmp_path).put(
@@ -585,12 +617,12 @@ def test_runs_that_were_cut_short_have_lines_where_scores_are_others(tmp_path):
     )
     text = {table.name: "\n".join(blocks) for table, blocks in report.papers_tables(tmp_path)}
     assert [line[1] for line in cells(text["shift"], "StatDEC-1: inverted")] == ["0.700"]
-    assert [line[-1] for line in cells(text["shift"], "IDEC")] == ["1 s; **cut short**"]
+    assert [line[-1] for line in cells(text["shift"], "IDEC")] == ["1 s; **cut short**, not scored"]
     assert cells(text["shift"], "DEC") == []  # not of this table
     for setting in ("MMDC", "MMDC: before refinement"):
-        ((_, printed, *measured),) = cells(text["mmdc-5"], setting)
-        assert printed.startswith("0.9")
-        assert measured == ["1", "1 s; **cut short**"]
+        ((_, published, *measured),) = cells(text["mmdc-5"], setting)
+        assert published.startswith("0.9")
+        assert measured == ["1", "1 s; **cut short**, not scored"]
 
 
 @pytest.mark.parametrize("method", ["KMeans", "MiniBatchKMeans", "GaussianMixture"])
@@ -715,17 +747,19 @@ def test_a_fit_that_took_too_long_is_kept_and_told(tmp_path, monkeypatch):
     assert calls == [30, 40]
 
 
-@pytest.mark.parametrize("what", ["device", "precision", "threads", "images"])
+@pytest.mark.parametrize("what", ["device", "precision", "threads", "images", "cpu_model"])
 def test_growth_is_fitted_to_what_differs_in_one_factor_alone(what, tmp_path):
     def row(value, seconds, **other):
         asked = {"method": "DCCS", "factor": "side", "value": value, "device": "cpu",
                  "precision": "float32", "threads": 1, **other}  # fmt: skip
         where = {"n": asked.pop("images", 2000), "side": value, "k": 10}
         gpu_name = "H100" if asked["device"] == "cuda" else None
-        return {"row": asked | {"where": where}, "with": {"gpu": gpu_name}, "complete": True,
+        about = {"gpu": gpu_name, "cpu": "AMD EPYC", "cpu_model": asked.pop("cpu_model", "25/1")}
+        return {"row": asked | {"where": where}, "with": about, "complete": True,
                 "out": {"seconds": seconds, "peak_mb_above_torch": 1.0}}  # fmt: skip
 
-    other = {"device": "cuda", "precision": "bfloat16", "threads": 2, "images": 500}[what]
+    other = {"device": "cuda", "precision": "bfloat16", "threads": 2, "images": 500,
+             "cpu_model": "25/17"}[what]  # fmt: skip
     results.Results("scale", tmp_path).put(
         *(row(side, (side / 8) ** 2) for side in (8, 16, 32)),
         *(row(side, 0.5, **{what: other}) for side in (8, 16, 32)),
