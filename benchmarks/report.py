@@ -312,16 +312,16 @@ def peers(folder) -> list[str]:
         whole = {g[0].setting: g for g in groups if g[0].complete}
         data, n, changed, machine = where
         title = [NAMES.get(data, data), n and f"{n:,} rows", changed, machine]
-        heads = ["method", "precision", "ACC", "NMI", "ARI", "seconds", "ratio", "peak MB", "seeds",
-                 "remarks"]  # fmt: skip
+        heads = ["method", "precision", "ACC", "NMI", "ARI", "seconds", "ratio", "peak MB", "ratio",
+                 "seeds", "remarks"]  # fmt: skip
         lines += [f"**{', '.join(filter(None, title))}**", "",
                   *markdown.table(heads, [_peer(g, whole) for g in groups]), ""]  # fmt: skip
     if lines:
         lines.append(markdown.paragraph(
             "Seconds and peak memory are medians over the seeds, of processes that took turns in a "
             "call; what another call has added had a turn of its own. The "
-            "ratio is that of a method's median time to its counterpart's in the other package, "
-            "over the seeds that both have: IDEC to "
+            "ratio is that of a method's median to its counterpart's in the other package, over "
+            "the seeds that both have: IDEC to "
             "ClustPy's IDEC, DEC to DEC, VGMM to VaDE, StatDEC-1 to DCN. VGMM has no pre-training: "
             "it gets the epochs of both phases. The rows that HDBSCAN leaves out as noise count "
             "as one more cluster."))  # fmt: skip
@@ -343,20 +343,23 @@ def _peer(group, whole):
     if rivals and versions[0] != versions[1]:
         own, other = (" and ".join(sorted(map(str, found))) for found in versions)
         remarks.append(f"torch {own}, the other {other}")
-    ratio = _ratio(group, rivals)
+    ratios = [_ratio(group, rivals, name) for name in ("seconds", "peak_mb")]
+    time, memory = ("" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
     return [
         first.setting, _precision(group),
         *(summary(scores, s) for s in ("acc", "nmi", "ari")),
-        f"{seconds:.1f}", f"{ratio:.2f}" if ratio else "", f"{peak:.0f}" if peak else "",
+        f"{seconds:.1f}", time, f"{peak:.0f}" if peak else "", memory,
         str(len(group)), ", ".join(filter(None, remarks)),
     ]  # fmt: skip
 
 
-def _ratio(group, rivals):
+def _ratio(group, rivals, name):
     """That of the medians, of the seeds which both have; None where these are none."""
     seeds = {row.seed for row in group} & {row.seed for row in rivals}
-    own, others = ([row for row in rows if row.seed in seeds] for rows in (group, rivals))
-    return _median(own, "seconds") / _median(others, "seconds") if seeds else None
+    own, others = (
+        _median([row for row in rows if row.seed in seeds], name) for rows in (group, rivals)
+    )
+    return own / others if own and others else None
 
 
 def _median(group, name):

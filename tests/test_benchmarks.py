@@ -570,7 +570,7 @@ def test_ratios_compare_complete_runs_alone(tmp_path, also_complete):
     ours = row_of("IDEC", seconds=4.0), row_of("IDEC", seed=1, complete=False, seconds=1.0)
     results.Results("peers_mnist", tmp_path).put(*ours, *whole, cut)
     text = "\n".join(report.peers(tmp_path))
-    found = {(line[5], line[6], line[9]) for line in cells(text, "IDEC")}
+    found = {(line[5], line[6], line[10]) for line in cells(text, "IDEC")}
     ratio = "0.40" if also_complete else ""
     assert found == {("4.0", ratio, ""), ("1.0", "", "**cut short**")}
 
