@@ -82,7 +82,11 @@ def page_text(folder, pictures: dict[str, list[tuple[str, str]]]) -> str:
         names = ", ".join(missing)
         parts.append(markdown.paragraph(f"Runnable, and not measured so far: {names}."))
     sections = [
-        ("Accuracy against time", "curves", [markdown.paragraph(CURVES)]),
+        (
+            "Accuracy against time",
+            "curves",
+            [markdown.paragraph(CURVES)] if pictures.get("curves") else [],
+        ),
         ("Accuracy against time where classes are of unequal size", "unequal", []),
         ("Other packages", "peers", peers(folder)),
         ("Speed", "speed", costs.speed(folder)),
@@ -90,7 +94,7 @@ def page_text(folder, pictures: dict[str, list[tuple[str, str]]]) -> str:
         ("Other measurements", "beside", costs.beside(folder)),
     ]
     for title, name, lines in sections:
-        if pictures.get(name) or (lines and name != "curves"):
+        if lines or pictures.get(name):
             parts.append(f"## {title}")
             parts += ["\n".join(lines)] if lines else []
             parts += [
