@@ -11,6 +11,7 @@ report   docs/results.md and its pictures, from the result files
 import argparse
 import importlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -51,5 +52,10 @@ def main(words: list[str] | None = None) -> int:
     return importlib.import_module(f"benchmarks.{args.command}").main(args)
 
 
+def _end(*_):
+    sys.exit(128 + signal.SIGTERM)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end)  # as Ctrl-C: what runs a child ends it, too
     sys.exit(main())

@@ -178,7 +178,7 @@ def _lines(table, entry, rows, protocol):
         for which in _entries(table, entry, group, protocol)
     ]
     # What was not measured has a line where there is a figure to compare with
-    return lines or ([Line(_name(entry), _published(entry))] if entry.printed else [])
+    return lines or ([Line(_name(entry), _published(entry))] if entry.published else [])
 
 
 def _entries(table, entry, group, protocol):
@@ -228,8 +228,8 @@ def _name(entry):
 
 
 def _published(entry):
-    figures = [f"{entry.printed[s]:.3f}" for s in ("acc", "nmi", "ari") if s in entry.printed]
-    ste = f" (±{entry.printed['ste']:.3f})" if "ste" in entry.printed else ""
+    figures = [f"{entry.published[s]:.3f}" for s in ("acc", "nmi", "ari") if s in entry.published]
+    ste = f" (±{entry.published['ste']:.3f})" if "ste" in entry.published else ""
     return (f"{figures[0]}{ste}" + "".join(f" / {f}" for f in figures[1:])) if figures else ""
 
 

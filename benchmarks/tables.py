@@ -99,7 +99,7 @@ class Entry:
 
     setting: str
     score: str | None  # of the run's other scores, None for that of its labels
-    printed: dict  # the paper's figures, empty if it has none
+    published: dict  # the paper's figures, empty if it has none
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Table:
 
 def tables() -> dict[str, Table]:
     """All tables, by name."""
-    printed = tomllib.loads(PAPERS.read_text(encoding="utf-8"))
+    published = tomllib.loads(PAPERS.read_text(encoding="utf-8"))
     found = {
         name: Table(
             name,
@@ -132,7 +132,7 @@ def tables() -> dict[str, Table]:
                 for key, rows in content["data"].items()
             },
         )
-        for name, content in printed.items()
+        for name, content in published.items()
     }
     for name, (title, protocol, data) in OWN.items():
         entries = {_where(key): [_entry(row, {}) for row in rows] for key, rows in data.items()}

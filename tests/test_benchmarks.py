@@ -6,8 +6,10 @@ they do. One test has the real thing.
 
 import importlib
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -284,14 +286,14 @@ def test_settings_share_an_autoencoder(tmp_path, in_process, monkeypatch):
 
 
 def test_every_row_of_the_papers_is_a_setting_with_figures():
-    printed = tomllib.loads(tables.PAPERS.read_text())
-    assert {name.split("-")[0] for name in printed} == {"statdec", "dccs", "vgmm", "mmdc"}
+    published = tomllib.loads(tables.PAPERS.read_text())
+    assert {name.split("-")[0] for name in published} == {"statdec", "dccs", "vgmm", "mmdc"}
     for table in tables.tables().values():
         for entries in table.entries.values():
             for entry in entries:
                 assert entry.setting in SETTINGS
-                assert all(0 <= figure <= 1 for figure in entry.printed.values())
-    for content in printed.values():
+                assert all(0 <= figure <= 1 for figure in entry.published.values())
+    for content in published.values():
         assert content["document"]
         assert content["table"].startswith("Table")
 
@@ -714,6 +716,24 @@ def test_rows_for_growth_are_clusters_and_images(tmp_path):
     assert len(np.unique(many, axis=0)) == 250
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without a signal")
+def test_a_command_that_is_terminated_ends_its_child(tmp_path):
+    python, pid_file = tmp_path / "python", tmp_path / "pid"  # an interpreter that takes long
+    python.write_text(f"#!/bin/sh\necho $$ > {pid_file}.part\nmv {pid_file}.part {pid_file}\n"
+                      "exec sleep 600\n")  # fmt: skip
+    python.chmod(0o755)
+    words = ["--dataset", "digits", "--methods", "KMeans", "--python", str(python)]
+    parent = subprocess.Popen([sys.executable, "-m", "benchmarks", "peers", *words,
+                               *options(tmp_path)], cwd=child.ROOT)  # fmt: skip
+    while not pid_file.exists():
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.terminate()
+    assert parent.wait(60) == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
 def test_memory_is_that_above_torch_and_nothing_else():
     # What the child has imported when it looks: a stand-in for torch saves the time
     code = ("import sys; from unittest.mock import MagicMock; sys.modules['torch'] = MagicMock(); "
@@ -983,8 +1003,8 @@ def test_figures_are_those_that_the_papers_print(table, data, setting, figures):
     setting, _, score = setting.partition(": ")
     (entry,) = (e for e in tables.tables()[table].entries[name, sampling or None]
                 if (e.setting, e.score or "") == (setting, score))  # fmt: skip
-    printed = [entry.printed[s] for s in ("acc", "nmi", "ari") if s in entry.printed]
-    assert tuple(printed) == figures
+    published = [entry.published[s] for s in ("acc", "nmi", "ari") if s in entry.published]
+    assert tuple(published) == figures
 
 
 @pytest.mark.slow
