@@ -3,7 +3,8 @@
 A loop takes the modules of an estimator, so that both sides compute the same; steps, batches and
 optimisers are written out here, with nothing around them: no history, no checks, no resuming.
 `epoch` is the method's mathematics, `passes` the forward and backward passes of its networks alone
-on inputs made before, `forward` what a prediction needs and `forward_passes` that alone.
+on inputs made before and without a step of the optimiser, `forward` what a prediction needs and
+`forward_passes` that alone.
 """
 
 import copy
@@ -72,6 +73,12 @@ class Loop:
         optimizer.step()
         return loss.detach()
 
+    def back(self, loss):
+        """The backward pass alone: the weights stay those that the loop by hand has."""
+        loss.backward()
+        for module in self.modules:
+            module.zero_grad()
+
     def adam(self, *modules, **kwargs):
         parameters = [p for module in modules for p in module.parameters()]
         return torch.optim.Adam(parameters, fused=True, **kwargs)
@@ -117,7 +124,7 @@ class StatDECLoop(Loop):
         with self.autocast():
             z = self.network.encode(x)
             output = self.network.decode(z, self.head(z).exp() if self.whole else None)
-        self.descend(F.mse_loss(output.float(), x))
+        self.back(F.mse_loss(output.float(), x))
 
     def forward(self, x):
         return self.head(self.network.encode(x)).exp()
@@ -184,11 +191,11 @@ class DCCSLoop(Loop):
         with torch.no_grad():
             codes = [self.encode(x)[0] for _ in range(self.n_critic)]
         for z in codes:
-            self.descend(self.critic(torch.cat([z, z])).mean(), self.critic_optimizer)
+            self.back(self.critic(torch.cat([z, z])).mean())
         z, _, features = self.encode(x)
         with self.autocast():
             value = self.judge(features, torch.stack([z, z])).float().mean()
-        self.descend(value + self.critic(z).mean() + self.encode(x)[1].float().mean())
+        self.back(value + self.critic(z).mean() + self.encode(x)[1].float().mean())
 
     def forward(self, x):
         return self.encoder(x)[0]
@@ -257,7 +264,7 @@ class VGMMLoop(Loop):
         log_q, mean, variance = self.infer(both)
         with self.autocast():
             output = self.network.decode(mean.flatten(0, 1))
-        self.descend(output.float().mean() + log_q.mean() + variance.mean())
+        self.back(output.float().mean() + log_q.mean() + variance.mean())
 
     def forward(self, x):
         return self.latent.log_assignment(self.network.encode(x)[0])
@@ -303,7 +310,7 @@ class MMDCLoop(Loop):
         with torch.no_grad():
             self.output(x)
         self.train(True)
-        self.descend(F.mse_loss(self.output(x).float(), self.points[: len(x)]))
+        self.back(F.mse_loss(self.output(x).float(), self.points[: len(x)]))
 
     def forward(self, x):
         return -torch.cdist(self.represent(self.views.center(x)), self.means)

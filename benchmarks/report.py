@@ -41,7 +41,8 @@ INTRODUCTION = """
 """
 
 
-CURVES = """Runs that were scored at two epochs or more while they trained; a curve ends with the last epoch
+CURVES = """\
+Runs that were scored at two epochs or more while they trained; a curve ends with the last epoch
 that was scored, tables have the run's end."""
 
 

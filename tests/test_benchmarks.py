@@ -901,6 +901,25 @@ def test_loops_by_hand_have_the_losses_of_the_package(method, monkeypatch):
     assert speed._counted(loop.epoch) > 0
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # 20 rows, an epoch
+@pytest.mark.parametrize("method", LOOPS)
+def test_bare_passes_train_nothing(method):
+    X = speed._images(data.load("digits")[0], 20)
+    sizes = {} if method in ("DCCS", "MMDC") else {"hidden_sizes": (16, 16, 8)}
+    model = speed._estimator(method, torch.device("cpu"), "float32", max_epochs=1, **sizes)
+    loop = LOOPS[method](model.fit(X), X, torch.float32)
+    weights = [p for module in loop.modules for p in module.parameters()]
+    before = [p.detach().clone() for p in weights]
+    reached = []
+    for p in weights:
+        p.register_post_accumulate_grad_hook(lambda p: reached.append(id(p)))
+    loop.passes()
+    for p, weight in zip(weights, before, strict=True):
+        assert_array_equal(p.detach(), weight)
+        assert p.grad is None
+    assert len(set(reached)) > 0.5 * len(weights)  # but the backward pass was there
+
+
 @pytest.mark.parametrize("method", ["StatDEC", "IDEC"])
 def test_a_timed_epoch_has_refreshes_of_the_target(method):
     batch_size = speed._estimator(method, "cpu", "float32").batch_size
