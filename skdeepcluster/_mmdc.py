@@ -415,11 +415,9 @@ class MMDCNet(ClusteringNet):
             self.assignment_.means.copy_(torch.as_tensor(centers))
         else:
             self.target_sizes_ = self._target_sizes().cpu().numpy()
-        means = self.assignment_.means.cpu().numpy()
-        squared = np.full(len(z), np.inf)
-        for mean in means:
-            np.minimum(squared, ((z - mean) ** 2).sum(axis=1), out=squared)
-        self.assignment_.variance.fill_(max(MIN_VARIANCE, squared.mean() / z.shape[1]))
+        squared = squared_distances(torch.as_tensor(z), self.assignment_.means.cpu())  # (n, K)
+        variance = squared.amin(dim=1).double().mean().item() / z.shape[1]
+        self.assignment_.variance.fill_(max(MIN_VARIANCE, variance))
         return self
 
     _own = ("points_", "component_", "index_")

@@ -38,6 +38,29 @@ def test_squared_distances_do_not_cancel():
     assert squared_distances(z, centers).item() == 0.25
 
 
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5), (torch.bfloat16, 0.02)]
+)
+def test_squared_distances_to_many_centers_are_the_same(dtype, tolerance, monkeypatch):
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(30, 40, generator=generator, dtype=torch.float64).to(dtype)
+    centers = torch.randn(20, 40, generator=generator, dtype=torch.float64).to(dtype)
+    centers[3] = z[5]  # where a root has no slope
+    exact = cdist(z.double(), centers.double(), "sqeuclidean")
+    weight = torch.randn(30, 20, generator=generator, dtype=torch.float64)
+    gradient = 2 * (weight.sum(dim=1, keepdim=True) * z.double() - weight @ centers.double())
+    for limit in (1 << 24, 0):
+        monkeypatch.setattr("skdeepcluster.objectives._clustering.DIFFERENCES", limit)
+        leaf = z.clone().requires_grad_()
+        squared = squared_distances(leaf, centers)
+        assert squared.dtype == dtype
+        assert squared[5, 3] == 0
+        np.testing.assert_allclose(squared.detach().double(), exact, rtol=tolerance)
+        (weight.to(dtype) * squared).sum().backward()
+        np.testing.assert_allclose(leaf.grad.double(), gradient, rtol=0,
+                                   atol=200 * tolerance)  # fmt: skip
+
+
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 4.0])
 def test_student_t(alpha):
     z, centers = random_problem(0)

@@ -9,6 +9,9 @@ TARGET_READINGS = ("members", "inverse", "mean", "all", "squared", "dec")
 #: Rows over which sums are taken at once: what stands between would take several times q's memory.
 ROWS = 1 << 16
 
+#: Differences of rows and centres that are written out: of more the memory would be felt.
+DIFFERENCES = 1 << 24
+
 
 def squared_distances(z: Tensor, centers: Tensor) -> Tensor:
     """Squared Euclidean distance of each row to each centre.
@@ -36,6 +39,11 @@ def squared_distances(z: Tensor, centers: Tensor) -> Tensor:
     >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
     tensor([[25.,  1.]])
     """
+    if len(z) * centers.numel() > DIFFERENCES:
+        dtype = torch.promote_types(z.dtype, centers.dtype)
+        wide = torch.promote_types(dtype, torch.float32)  # there is no other kernel
+        exact = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(z.to(wide), centers.to(wide), compute_mode=exact).square().to(dtype)
     return (z[:, None, :] - centers[None, :, :]).square().sum(dim=2)
 
 
