@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import nnls
 
 from benchmarks import _common, markdown
 from benchmarks.results import machine, processor
@@ -157,30 +158,22 @@ def growth(folder) -> dict[Series, Points]:
 
 
 def exponent(values, costs) -> float | None:
-    """Slope of log cost over log value, by least squares; None of fewer than three values."""
-    usable = [(v, c) for v, c in zip(values, costs, strict=True) if v > 0 and c > 0]
-    if len(usable) < 3:
-        return None
-    x, y = np.log(np.array(usable)).T
-    return float(np.polyfit(x, y, 1)[0])
+    """b of a + c v^b with a, c >= 0, by least squares of relative errors.
 
-
-def exponent_of_growth(values, costs) -> float | None:
-    """b of a + c v^b, by least squares of relative errors: a part of memory depends on nothing.
-
-    None of fewer than three values, or where nothing grows.
+    A part of time and of memory depends on nothing. None of fewer than four values, or where what
+    grows cannot be told from what does not: the best b is at an end of those that are tried.
     """
     values, costs = np.asarray(values, float), np.asarray(costs, float)
-    if len(values) < 3 or costs.min() <= 0 or costs[-1] <= costs[0]:
+    if len(values) < 4 or costs.min() <= 0:
         return None
 
     def error(exponent):
         terms = np.stack([np.ones(len(values)), (values / values.max()) ** exponent], axis=1)
-        terms /= costs[:, None]
-        factors = np.linalg.lstsq(terms, np.ones(len(values)), rcond=None)[0]
-        return float(((terms @ factors - 1) ** 2).sum())
+        return nnls(terms / costs[:, None], np.ones(len(values)))[1]
 
-    return float(min(np.linspace(0.05, 4, 396), key=error))
+    tried = np.linspace(0.05, 4, 396)
+    best = int(np.argmin([error(e) for e in tried]))
+    return float(tried[best]) if 0 < best < len(tried) - 1 else None
 
 
 def scale(folder) -> list[str]:
@@ -195,9 +188,10 @@ def scale(folder) -> list[str]:
     heads = ["method", "by", "with", "from, to", "seconds", "peak MB", "exponent of time",
              "of memory", "remarks"]  # fmt: skip
     about = (
-        "One epoch of each phase. Time is taken to grow as a power of what is varied, memory as a "
-        "part that does not grow and such a power; exponents are fitted to all points. Memory is "
-        "anonymous, above that after importing torch."
+        "One epoch of each phase. Time and memory are taken as a part that does not grow and a "
+        "power of what is varied, whose exponent is fitted to all points that came to their end: "
+        "four at least, and none stands where what grows could not be told from what does not. "
+        "Memory is anonymous, above that after importing torch."
     )
     return [markdown.paragraph(about), "", *markdown.table(heads, cells)]  # fmt: skip
 
@@ -207,12 +201,12 @@ def _ends(measured):
     if not measured:
         return [""] * 5
     values, seconds, mb = zip(*measured, strict=True)
-    slopes = [exponent(values, seconds), exponent_of_growth(values, mb)]
+    slopes = [exponent(values, seconds), exponent(values, mb)]
     return [
         f"{values[0]:,} to {values[-1]:,}",
         f"{seconds[0]:.1f} to {seconds[-1]:.1f}",
         f"{mb[0]:.0f} to {mb[-1]:.0f}",
-        *("" if slope is None else f"{slope:z.2f}" for slope in slopes),
+        *("" if slope is None else f"{slope:.2f}" for slope in slopes),
     ]
 
 

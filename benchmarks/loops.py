@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.nn import functional as F
 
-from skdeepcluster._training._data import n_batches
+from skdeepcluster._training._data import inference_batch_size, n_batches
 from skdeepcluster.objectives import target_weights
 
 
@@ -25,11 +25,14 @@ class Loop:
         net = model.net_
         self.device = net.device
         self.batch_size = -(-len(X) // n_batches(len(X), net.batch_size))  # as large as ours
-        self.rows = torch.from_numpy(X).unsqueeze(1).to(self.device)  # (n, 1, H, W)
+        self.host = torch.from_numpy(X).unsqueeze(1)  # (n, 1, H, W)
+        self.rows = self.host.to(self.device)
+        shape = self.rows.shape[1:]
+        self.chunk = inference_batch_size(shape, torch.get_num_threads(), net.inference_cost)
         self.precision = precision
-        self.ready = self.images(torch.arange(min(self.batch_size, len(X)), device=self.device))
-        self.many = self.images(slice(0, 1024))
         self.build(copy.deepcopy(net))
+        self.ready = self.prepared(self.images(slice(0, self.batch_size)))
+        self.many = self.prepared(self.images(slice(0, self.chunk)))
 
     def autocast(self):
         enabled = self.precision != torch.float32
@@ -37,6 +40,10 @@ class Loop:
 
     def images(self, index):
         return self.rows[index].float() / 255
+
+    def prepared(self, x):
+        """What the networks see of undistorted images."""
+        return x
 
     def epoch(self):
         self.train(True)
@@ -53,17 +60,17 @@ class Loop:
             module.train(mode)
 
     def predict(self):
-        """Labels of all rows, batch by batch."""
+        """Labels of all rows, which come from the host as the package's do, batch by batch."""
         self.train(False)
         with torch.no_grad():
-            return torch.cat([self.forward(self.images(slice(i, i + 1024))).argmax(dim=1)
-                              for i in range(0, len(self.rows), 1024)])  # fmt: skip
+            images = (part.to(self.device).float() / 255 for part in self.host.split(self.chunk))
+            return torch.cat([self.forward(self.prepared(x)).argmax(dim=1) for x in images]).cpu()
 
     def forward_passes(self):
         """What a prediction needs, on images made before."""
         self.train(False)
         with torch.no_grad():
-            for i in range(0, len(self.rows), 1024):
+            for i in range(0, len(self.rows), self.chunk):
                 self.forward(self.many[: len(self.rows) - i])
 
     def descend(self, loss, optimizer=None):
@@ -100,8 +107,8 @@ class StatDECLoop(Loop):
     def refresh(self):
         self.train(False)
         with torch.no_grad(), self.autocast():
-            q = torch.cat([self.forward(self.images(slice(i, i + 1024)))
-                           for i in range(0, len(self.rows), 1024)])  # fmt: skip
+            q = torch.cat([self.forward(self.images(slice(i, i + self.chunk)))
+                           for i in range(0, len(self.rows), self.chunk)])  # fmt: skip
         target = q.square() / (target_weights(q) if self.whole else q.sum(dim=0))
         self.target = target / target.sum(dim=1, keepdim=True)
         self.train(True)
@@ -119,6 +126,12 @@ class StatDECLoop(Loop):
         kl = (torch.xlogy(p, p) - p * log_q).sum(dim=1).mean()
         error = F.mse_loss(output.float(), x) / self.unit
         return self.descend(self.lam * kl + (1 - self.lam) * error)
+
+    def passes(self):
+        super().passes()
+        for _ in range(-(-len(self.rows) // self.batch_size) // self.every):  # as P is refreshed
+            with self.autocast():
+                self.forward_passes()
 
     def bare(self, x):
         with self.autocast():
@@ -168,12 +181,15 @@ class DCCSLoop(Loop):
         prior = torch.cat([category, style], dim=1)
         epsilon = torch.rand(len(z), 1, device=self.device)
         between = (epsilon * z + (1 - epsilon) * prior).requires_grad_()
-        # A view, for torch cannot count the FLOP of a module whose input is a leaf of `grad`
-        scores = self.critic(between.view_as(between))
-        (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-        penalty = ((gradient.norm(dim=1) - 1) ** 2).mean()
+        penalty = ((self.slopes(between).norm(dim=1) - 1) ** 2).mean()
         loss = self.critic(z).mean() - self.critic(prior).mean() + 10 * penalty
         self.descend(loss, self.critic_optimizer)
+
+    def slopes(self, between):
+        """Gradient of the critic, of which there is a gradient, too."""
+        # A view, for torch cannot count the FLOP of a module whose input is a leaf of `grad`
+        scores = self.critic(between.view_as(between))
+        return torch.autograd.grad(scores.sum(), between, create_graph=True)[0]
 
     def encoder_step(self, x, augmented):
         z, logits, features = self.encode(x)
@@ -191,7 +207,8 @@ class DCCSLoop(Loop):
         with torch.no_grad():
             codes = [self.encode(x)[0] for _ in range(self.n_critic)]
         for z in codes:
-            self.back(self.critic(torch.cat([z, z])).mean())
+            slopes = self.slopes(z.requires_grad_())
+            self.back(self.critic(torch.cat([z, z]).detach()).mean() + slopes.square().mean())
         z, _, features = self.encode(x)
         with self.autocast():
             value = self.judge(features, torch.stack([z, z])).float().mean()
@@ -267,7 +284,7 @@ class VGMMLoop(Loop):
         self.back(output.float().mean() + log_q.mean() + variance.mean())
 
     def forward(self, x):
-        return self.latent.log_assignment(self.network.encode(x)[0])
+        return self.latent.log_assignment(self.network.encode_assignment(x))
 
 
 class MMDCLoop(Loop):
@@ -285,6 +302,9 @@ class MMDCLoop(Loop):
         self.means = means
         self.points = means[torch.randint(len(means), (len(self.rows),), device=self.device)]
 
+    def prepared(self, x):
+        return self.views.center(x)
+
     def output(self, x):
         with self.autocast():
             return self.represent(x)
@@ -296,7 +316,7 @@ class MMDCLoop(Loop):
         x, targets = self.images(index), self.points[index]
         self.train(False)
         with torch.no_grad():
-            z = self.output(self.views.center(x))
+            z = self.output(self.prepared(x))
         self.train(True)
         chosen = linear_sum_assignment(torch.cdist(z.float(), targets).cpu().numpy())[1]
         targets = targets[torch.from_numpy(chosen).to(self.device)]
@@ -304,8 +324,6 @@ class MMDCLoop(Loop):
         return self.descend(F.mse_loss(self.output(self.views.augment(x)).float(), targets))
 
     def bare(self, x):
-        x = self.views.center(x) if x.shape[-1] != self.views.size else x
-        self.ready = x  # prepared once
         self.train(False)
         with torch.no_grad():
             self.output(x)
@@ -313,7 +331,7 @@ class MMDCLoop(Loop):
         self.back(F.mse_loss(self.output(x).float(), self.points[: len(x)]))
 
     def forward(self, x):
-        return -torch.cdist(self.represent(self.views.center(x)), self.means)
+        return -torch.cdist(self.represent(x), self.means)
 
 
 LOOPS = {

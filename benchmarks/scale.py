@@ -29,13 +29,16 @@ FACTORS = {
     "side": (8, 16, 32, 64, 128),
 }
 
-#: One epoch of each phase.
+#: One epoch of each phase, and networks that do not depend on the size of a row.
 BRIEF = {
     "StatDEC": {"layerwise_epochs": 1, "pretrain_epochs": 1, "tol": 0},
     "DCCS": {"tol": 0, "n_init": 1},
-    "VariationalGMMClustering": {"n_init": 1},
+    "VariationalGMMClustering": {"n_init": 1, "hidden_sizes": (500, 500)},
     "MMDC": {"refine_after": None},
 }
+
+#: The same for sides: small images would get a smaller encoder and critic.
+IMAGES = {"DCCS": {"network": "residual", "n_style": 50, "critic_sizes": (1024, 512)}}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,8 +164,10 @@ def answer(spec: dict) -> dict:
 def _estimator(row):
     import skdeepcluster
 
-    return getattr(skdeepcluster, row["method"])(
-        row["where"]["k"], **BRIEF[row["method"]], max_epochs=1, device=row["device"],
+    method = row["method"]
+    params = BRIEF[method] | (IMAGES.get(method, {}) if row["factor"] == "side" else {})
+    return getattr(skdeepcluster, method)(
+        row["where"]["k"], **params, max_epochs=1, device=row["device"],
         precision=row["precision"], random_state=0,
     )  # fmt: skip
 

@@ -126,7 +126,7 @@ def measure(method, X, device, precision, rounds, loader=False) -> dict:
         "passes": _timed(loop.forward_passes, device),
         "products": _timed(single, device),
     }
-    forward = _counted(loop.forward_passes)
+    forward = _counted(loop.forward_passes)  # ours has a last batch that is filled up, beside it
     return {
         "training": _rates(training, rounds, len(X), flop, products),
         "predicting": _rates(predicting, rounds, len(X), dict.fromkeys(predicting, forward),

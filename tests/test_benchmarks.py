@@ -43,7 +43,7 @@ from benchmarks import (
     speed,
     tables,
 )
-from benchmarks.loops import LOOPS
+from benchmarks.loops import LOOPS, IDECLoop, StatDECLoop
 from benchmarks.settings import SETTINGS
 from skdeepcluster._training import Batch, ClusteringNet, TensorSource
 from skdeepcluster._training._data import n_batches
@@ -781,28 +781,24 @@ def test_growth_is_fitted_to_what_differs_in_one_factor_alone(what, tmp_path):
     other = {"device": "cuda", "precision": "bfloat16", "threads": 2, "images": 500,
              "cpu_model": "25/17"}[what]  # fmt: skip
     results.Results("scale", tmp_path).put(
-        *(row(side, (side / 8) ** 2) for side in (8, 16, 32)),
-        *(row(side, 0.5, **{what: other}) for side in (8, 16, 32)),
+        *(row(side, (side / 8) ** 2) for side in (8, 16, 32, 64)),
+        *(row(side, side / 8, **{what: other}) for side in (8, 16, 32, 64)),
     )
     found = [[line[2], line[6]] for line in cells("\n".join(costs.scale(tmp_path)), "DCCS")]
-    assert [slope for _, slope in found] == ["2.00", "0.00"]
+    assert [slope for _, slope in found] == ["2.00", "1.00"]
     assert found[0][0] != found[1][0]  # and a reader sees why
 
 
-def test_exponents_are_slopes_of_logarithms():
-    values = np.array([10, 100, 1000])
-    assert costs.exponent(values, 3 * values**1.5) == pytest.approx(1.5)
-    assert costs.exponent([10, 20], [1, 2]) is None
-
-
-def test_memory_grows_above_what_depends_on_nothing():
-    for values in (np.array([8, 16, 32]), 10.0 ** np.arange(3, 7)):
+def test_exponents_are_of_what_grows_above_what_depends_on_nothing():
+    for values in (np.array([8, 16, 32, 64]), 10.0 ** np.arange(3, 7)):
         for exponent in (0.5, 1, 2):
-            mb = 280 + 75 * (values / values[-1]) ** exponent
-            found = costs.exponent_of_growth(values, mb)
-            assert found == pytest.approx(exponent, abs=0.01)  # the grid's step
-        assert costs.exponent_of_growth(values[:2], [1.0, 2.0]) is None
-        assert costs.exponent_of_growth(values, [1.0] * len(values)) is None
+            for constant in (0, 2, 280):
+                seconds = constant + 75 * (values / values[-1]) ** exponent
+                found = costs.exponent(values, seconds)
+                assert found == pytest.approx(exponent, abs=0.01)  # the grid's step
+        assert costs.exponent(values[:3], [1.0, 2.0, 3.0]) is None  # any would fit
+        assert costs.exponent(values, [1.0] * len(values)) is None
+        assert costs.exponent(values, [300.0, 250.0, 251.0, 240.0]) is None  # it shrinks
 
 
 @pytest.mark.parametrize("method", ["StatDEC", "IDEC"])
@@ -901,13 +897,33 @@ def test_loops_by_hand_have_the_losses_of_the_package(method, monkeypatch):
     assert speed._counted(loop.epoch) > 0
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # 20 rows, an epoch
-@pytest.mark.parametrize("method", LOOPS)
-def test_bare_passes_train_nothing(method):
+def small_loop(method, monkeypatch):
+    """A model of 20 digits, these, and the loop by hand on its modules."""
     X = speed._images(data.load("digits")[0], 20)
     sizes = {} if method in ("DCCS", "MMDC") else {"hidden_sizes": (16, 16, 8)}
     model = speed._estimator(method, torch.device("cpu"), "float32", max_epochs=1, **sizes)
-    loop = LOOPS[method](model.fit(X), X, torch.float32)
+    monkeypatch.setattr(IDECLoop, "every", 1, raising=False)
+    monkeypatch.setattr(StatDECLoop, "every", 1)
+    return model.fit(X), X, LOOPS[method](model, X, torch.float32)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # 20 rows, an epoch
+@pytest.mark.parametrize("method", LOOPS)
+def test_all_sides_of_a_comparison_do_the_same(method, monkeypatch):
+    model, X, loop = small_loop(method, monkeypatch)
+    assert speed._counted(loop.passes) == pytest.approx(speed._counted(loop.epoch), rel=0.05)
+    whole = np.resize(X, (loop.chunk, *X.shape[1:]))  # a batch that nobody has to fill up
+    loop = LOOPS[method](model, whole, torch.float32)
+    assert_array_equal(loop.predict(), model.predict(whole))
+    flop = [speed._counted(f) for f in (lambda: model.predict(whole), loop.predict,
+                                        loop.forward_passes)]  # fmt: skip
+    assert min(flop) == pytest.approx(max(flop), rel=0.01)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # 20 rows, an epoch
+@pytest.mark.parametrize("method", LOOPS)
+def test_bare_passes_train_nothing(method, monkeypatch):
+    _, _, loop = small_loop(method, monkeypatch)
     weights = [p for module in loop.modules for p in module.parameters()]
     before = [p.detach().clone() for p in weights]
     reached = []
