@@ -160,18 +160,18 @@ def growth(folder) -> dict[Series, Points]:
 def exponent(values, costs) -> float | None:
     """b of a + c v^b with a, c >= 0, by least squares of relative errors.
 
-    A part of time and of memory depends on nothing. None of fewer than four values, or where what
-    grows cannot be told from what does not: the best b is at an end of those that are tried.
+    A part of time and of memory depends on nothing. None of fewer than four values, where they
+    differ by less than a tenth, and where the best b is at an end of those that are tried.
     """
     values, costs = np.asarray(values, float), np.asarray(costs, float)
-    if len(values) < 4 or costs.min() <= 0:
+    if len(values) < 4 or costs.min() <= 0 or costs.max() < 1.1 * costs.min():
         return None
 
     def error(exponent):
         terms = np.stack([np.ones(len(values)), (values / values.max()) ** exponent], axis=1)
         return nnls(terms / costs[:, None], np.ones(len(values)))[1]
 
-    tried = np.linspace(0.05, 4, 396)
+    tried = np.linspace(0.2, 4, 381)
     best = int(np.argmin([error(e) for e in tried]))
     return float(tried[best]) if 0 < best < len(tried) - 1 else None
 
@@ -189,9 +189,10 @@ def scale(folder) -> list[str]:
              "of memory", "remarks"]  # fmt: skip
     about = (
         "One epoch of each phase. Time and memory are taken as a part that does not grow and a "
-        "power of what is varied, whose exponent is fitted to all points that came to their end: "
-        "four at least, and none stands where what grows could not be told from what does not. "
-        "Memory is anonymous, above that after importing torch."
+        "power of what is varied, whose exponent is fitted to all points that came to their end. "
+        "None stands for fewer than four points, for costs that differ by less than a tenth, and "
+        "where the best of 0.2 to 4 is one of these ends. Memory is anonymous, above that after "
+        "importing torch."
     )
     return [markdown.paragraph(about), "", *markdown.table(heads, cells)]  # fmt: skip
 

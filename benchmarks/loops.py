@@ -27,8 +27,8 @@ class Loop:
         self.batch_size = -(-len(X) // n_batches(len(X), net.batch_size))  # as large as ours
         self.host = torch.from_numpy(X).unsqueeze(1)  # (n, 1, H, W)
         self.rows = self.host.to(self.device)
-        shape = self.rows.shape[1:]
-        self.chunk = inference_batch_size(shape, torch.get_num_threads(), net.inference_cost)
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        self.chunk = inference_batch_size(self.rows.shape[1:], threads, net.inference_cost)
         self.precision = precision
         self.build(copy.deepcopy(net))
         self.ready = self.prepared(self.images(slice(0, self.batch_size)))

@@ -193,9 +193,9 @@ class _CountFlop(Callback):
         return self
 
 
-def _flop(method, X, device, precision):
+def _flop(method, X, device, precision, **more):
     counter = _CountFlop()
-    _estimator(method, device, precision, max_epochs=1, callbacks=[counter]).fit(X)
+    _estimator(method, device, precision, max_epochs=1, callbacks=[counter], **more).fit(X)
     return counter.total
 
 

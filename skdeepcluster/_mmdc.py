@@ -415,8 +415,9 @@ class MMDCNet(ClusteringNet):
             self.assignment_.means.copy_(torch.as_tensor(centers))
         else:
             self.target_sizes_ = self._target_sizes().cpu().numpy()
-        squared = squared_distances(torch.as_tensor(z), self.assignment_.means.cpu())  # (n, K)
-        variance = squared.amin(dim=1).double().mean().item() / z.shape[1]
+        means, parts = self.assignment_.means.cpu(), torch.as_tensor(z).split(1024)
+        squared = torch.cat([squared_distances(part, means).amin(dim=1) for part in parts])
+        variance = squared.double().mean().item() / z.shape[1]
         self.assignment_.variance.fill_(max(MIN_VARIANCE, variance))
         return self
 

@@ -9,15 +9,17 @@ TARGET_READINGS = ("members", "inverse", "mean", "all", "squared", "dec")
 #: Rows over which sums are taken at once: what stands between would take several times q's memory.
 ROWS = 1 << 16
 
-#: Differences of rows and centres that are written out: of more the memory would be felt.
-DIFFERENCES = 1 << 24
+#: Most numbers in all centres for which the differences of all rows to them are held at once.
+CENTER_NUMBERS = 1 << 14
 
 
 def squared_distances(z: Tensor, centers: Tensor) -> Tensor:
     """Squared Euclidean distance of each row to each centre.
 
     Differences are squared, not expanded into products, so that the result does not suffer from
-    cancellation and a row's value does not depend on the rows beside it.
+    cancellation and a row's value does not depend on the rows beside it. Many centres of many
+    numbers are measured by :func:`torch.cdist`, which holds no differences and has no second
+    derivative.
 
     Parameters
     ----------
@@ -39,8 +41,8 @@ def squared_distances(z: Tensor, centers: Tensor) -> Tensor:
     >>> squared_distances(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
     tensor([[25.,  1.]])
     """
-    if len(z) * centers.numel() > DIFFERENCES:
-        dtype = torch.promote_types(z.dtype, centers.dtype)
+    dtype = torch.promote_types(z.dtype, centers.dtype)
+    if centers.numel() > CENTER_NUMBERS and dtype.is_floating_point:
         wide = torch.promote_types(dtype, torch.float32)  # there is no other kernel
         exact = "donot_use_mm_for_euclid_dist"
         return torch.cdist(z.to(wide), centers.to(wide), compute_mode=exact).square().to(dtype)
