@@ -202,7 +202,7 @@ def _ends(measured):
     if not measured:
         return [""] * 5
     values, seconds, mb = zip(*measured, strict=True)
-    slopes = [exponent(values, seconds), exponent(values, mb)]
+    slopes = (exponent(values, cost) for cost in (seconds, mb))
     return [
         f"{values[0]:,} to {values[-1]:,}",
         f"{seconds[0]:.1f} to {seconds[-1]:.1f}",

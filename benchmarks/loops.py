@@ -38,8 +38,16 @@ class Loop:
         enabled = self.precision != torch.float32
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
+    @property
+    def n_steps(self):
+        """Steps of an epoch."""
+        return -(-len(self.rows) // self.batch_size)
+
     def images(self, index):
-        return self.rows[index].float() / 255
+        return self.scaled(self.rows[index])
+
+    def scaled(self, rows):
+        return rows.float() / 255
 
     def prepared(self, x):
         """What the networks see of undistorted images."""
@@ -52,7 +60,7 @@ class Loop:
 
     def passes(self):
         self.train(True)
-        for _ in range(-(-len(self.rows) // self.batch_size)):
+        for _ in range(self.n_steps):
             self.bare(self.ready)
 
     def train(self, mode):
@@ -63,7 +71,7 @@ class Loop:
         """Labels of all rows, which come from the host as the package's do, batch by batch."""
         self.train(False)
         with torch.no_grad():
-            images = (part.to(self.device).float() / 255 for part in self.host.split(self.chunk))
+            images = (self.scaled(part.to(self.device)) for part in self.host.split(self.chunk))
             return torch.cat([self.forward(self.prepared(x)).argmax(dim=1) for x in images]).cpu()
 
     def forward_passes(self):
@@ -107,8 +115,7 @@ class StatDECLoop(Loop):
     def refresh(self):
         self.train(False)
         with torch.no_grad(), self.autocast():
-            q = torch.cat([self.forward(self.images(slice(i, i + self.chunk)))
-                           for i in range(0, len(self.rows), self.chunk)])  # fmt: skip
+            q = torch.cat([self.forward(self.scaled(rows)) for rows in self.rows.split(self.chunk)])
         target = q.square() / (target_weights(q) if self.whole else q.sum(dim=0))
         self.target = target / target.sum(dim=1, keepdim=True)
         self.train(True)
@@ -129,7 +136,7 @@ class StatDECLoop(Loop):
 
     def passes(self):
         super().passes()
-        for _ in range(-(-len(self.rows) // self.batch_size) // self.every):  # as P is refreshed
+        for _ in range(self.n_steps // self.every):  # as P is refreshed
             with self.autocast():
                 self.forward_passes()
 
@@ -207,8 +214,8 @@ class DCCSLoop(Loop):
         with torch.no_grad():
             codes = [self.encode(x)[0] for _ in range(self.n_critic)]
         for z in codes:
-            slopes = self.slopes(z.requires_grad_())
-            self.back(self.critic(torch.cat([z, z]).detach()).mean() + slopes.square().mean())
+            value = self.critic(torch.cat([z, z])).mean()
+            self.back(value + self.slopes(z.requires_grad_()).square().mean())
         z, _, features = self.encode(x)
         with self.autocast():
             value = self.judge(features, torch.stack([z, z])).float().mean()

@@ -105,8 +105,8 @@ def _growth(folder, pictures):
             alone = sum(other.method == series.method for other in shown) == 1
             name = series.method if alone else f"{series.method}, {series.how}"
             values, seconds, mb = map(np.array, zip(*found[series], strict=True))
-            slopes = costs.exponent(values, seconds), costs.exponent(values, mb)
-            for axes, cost, slope in zip(both, (seconds, mb), slopes, strict=True):
+            for axes, cost in zip(both, (seconds, mb), strict=True):
+                slope = costs.exponent(values, cost)
                 label = name if slope is None else f"{name} ({slope:.2f})"
                 axes.plot(values, np.maximum(cost, 1e-3), "o-", ms=3, lw=1.2, label=label)
         for axes, label in zip(both, ("seconds", "peak MB"), strict=True):

@@ -65,6 +65,9 @@ BATCH_SIZE = 128
 STEPS = 50
 MIN_STEPS = 1500
 
+#: Rows whose distances to all means are held at once.
+MEASURED = 1024
+
 #: Restarts of the k-means in each epoch of the refinement.
 REFINEMENT_RESTARTS = 5
 
@@ -415,7 +418,7 @@ class MMDCNet(ClusteringNet):
             self.assignment_.means.copy_(torch.as_tensor(centers))
         else:
             self.target_sizes_ = self._target_sizes().cpu().numpy()
-        means, parts = self.assignment_.means.cpu(), torch.as_tensor(z).split(1024)
+        means, parts = self.assignment_.means.cpu(), torch.as_tensor(z).split(MEASURED)
         squared = torch.cat([squared_distances(part, means).amin(dim=1) for part in parts])
         variance = squared.double().mean().item() / z.shape[1]
         self.assignment_.variance.fill_(max(MIN_VARIANCE, variance))

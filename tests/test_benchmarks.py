@@ -854,13 +854,25 @@ def plain_descent(optimizer):
     return torch.optim.SGD(group["params"], lr=0.01)
 
 
+def small_networks(method):
+    """Parameters for small networks; StatDEC refreshes its target at each step."""
+    params = {} if method in ("DCCS", "MMDC") else {"hidden_sizes": (16, 16, 8)}
+    return params | ({"update_interval": 1} if method in ("StatDEC", "IDEC") else {})
+
+
+def small_model(method):
+    """A model of 20 digits, and these."""
+    X = speed._images(data.load("digits")[0], 20)
+    model = speed._estimator(
+        method, torch.device("cpu"), "float32", max_epochs=1, **small_networks(method)
+    )
+    return model.fit(X), X
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # 20 rows, an epoch
 @pytest.mark.parametrize("method", LOOPS)
 def test_loops_by_hand_have_the_losses_of_the_package(method, monkeypatch):
-    X = speed._images(data.load("digits")[0], 20)
-    sizes = {} if method in ("DCCS", "MMDC") else {"hidden_sizes": (16, 16, 8)}
-    model = speed._estimator(method, torch.device("cpu"), "float32", max_epochs=1, **sizes)
-    model.fit(X)
+    model, X = small_model(method)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = ready(model, X)
@@ -898,21 +910,12 @@ def test_loops_by_hand_have_the_losses_of_the_package(method, monkeypatch):
     assert speed._counted(loop.epoch) > 0
 
 
-def small_networks(method):
-    """Parameters for small networks; StatDEC refreshes its target at each step."""
-    params = {} if method in ("DCCS", "MMDC") else {"hidden_sizes": (16, 16, 8)}
-    return params | ({"update_interval": 1} if method in ("StatDEC", "IDEC") else {})
-
-
 def small_loop(method, monkeypatch):
     """A model of 20 digits, these, and the loop by hand on its modules."""
-    X = speed._images(data.load("digits")[0], 20)
-    model = speed._estimator(
-        method, torch.device("cpu"), "float32", max_epochs=1, **small_networks(method)
-    )
+    model, X = small_model(method)
     monkeypatch.setattr(IDECLoop, "every", 1, raising=False)
     monkeypatch.setattr(StatDECLoop, "every", 1)
-    return model.fit(X), X, LOOPS[method](model, X, torch.float32)
+    return model, X, LOOPS[method](model, X, torch.float32)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # 20 rows, an epoch
